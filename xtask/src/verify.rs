@@ -1,0 +1,148 @@
+//! `cargo verify`: exactly what CI runs, fastest first.
+
+use std::{process::Command, time::Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{bundles, dev, paths, sites, steps, system};
+
+/// One part of the verification.
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const STEPS: [Step; 7] = [
+    Step {
+        name: "format",
+        run: format,
+    },
+    Step {
+        name: "lint",
+        run: lint,
+    },
+    Step {
+        name: "contracts",
+        run: contracts,
+    },
+    Step {
+        name: "services",
+        run: services,
+    },
+    Step {
+        name: "test",
+        run: test,
+    },
+    Step {
+        name: "sites",
+        run: site_checks,
+    },
+    Step {
+        name: "browser",
+        run: browser,
+    },
+];
+
+/// Runs all steps, or only the named ones.
+pub(crate) fn run(names: &[String]) -> Result<()> {
+    for name in names {
+        if !STEPS.iter().any(|step| step.name == name) {
+            let known = STEPS.map(|step| step.name).join(", ");
+            bail!("there is no step `{name}`; the steps are {known}");
+        }
+    }
+    let start = Instant::now();
+    eprintln!("Verifying Terrace");
+    system::prepare()?;
+    for step in STEPS {
+        if names.is_empty() || names.iter().any(|name| name == step.name) {
+            (step.run)()?;
+        }
+    }
+    eprintln!("  \u{2713} everything verified  {}", steps::seconds(start.elapsed()));
+    Ok(())
+}
+
+/// Writes the contracts and the client again, from the services' types.
+pub(crate) fn write_contracts() -> Result<()> {
+    system::prepare()?;
+    steps::run(
+        "Write the contracts and the client",
+        cargo(&["run", "-p", "terrace-contracts-emit"]).arg("--"),
+    )
+}
+
+fn format() -> Result<()> {
+    steps::run("Check the formatting", &mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn lint() -> Result<()> {
+    steps::run(
+        "Lint",
+        &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    )
+}
+
+fn contracts() -> Result<()> {
+    steps::run(
+        "Check that contracts and client are current",
+        cargo(&["run", "-p", "terrace-contracts-emit"]).args(["--", "--check"]),
+    )
+}
+
+fn services() -> Result<()> {
+    bundles::with_hostile()
+}
+
+/// Every Rust test. Its output is shown as it comes: CI reads the runner's own closing line.
+fn test() -> Result<()> {
+    dev::programs()?;
+    sites::build()?;
+    if !system::on_path("cargo-nextest") {
+        steps::run(
+            "Install cargo-nextest",
+            &mut cargo(&["install", "cargo-nextest", "--locked"]),
+        )?;
+    }
+    shown("Test", &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]))
+}
+
+fn site_checks() -> Result<()> {
+    sites::install()?;
+    for script in ["check", "test"] {
+        let mut command = Command::new("npm");
+        command.current_dir(paths::root()).args(["run", script]);
+        steps::run(&format!("Sites: npm run {script}"), &mut command)?;
+    }
+    Ok(())
+}
+
+fn browser() -> Result<()> {
+    system::prepare_browser()?;
+    dev::programs()?;
+    bundles::product()?;
+    sites::build()?;
+    let mut command = Command::new("node");
+    command
+        .current_dir(paths::root())
+        .args(["--test", "--test-reporter", "spec", "tests/browser/"]);
+    shown("Browser", &mut command)
+}
+
+/// Runs a command whose own output is the progress.
+fn shown(title: &str, command: &mut Command) -> Result<()> {
+    let start = Instant::now();
+    eprintln!("  \u{25cb} {title}");
+    let status = command.status()?;
+    if !status.success() {
+        bail!("{title} failed ({status})");
+    }
+    eprintln!("  \u{2713} {title}  {}", steps::seconds(start.elapsed()));
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(paths::root()).args(arguments);
+    command
+}
