@@ -1,0 +1,22 @@
+// What a site imports.
+export { default as Avatar } from './Avatar.svelte';
+export { default as ConnectionBanner } from './ConnectionBanner.svelte';
+export { default as ConnectionStatus } from './ConnectionStatus.svelte';
+export { default as Dialog } from './Dialog.svelte';
+export { default as EmptyState } from './EmptyState.svelte';
+export { default as Failure } from './Failure.svelte';
+export { default as Icon } from './Icon.svelte';
+export { default as Logo } from './Logo.svelte';
+export { default as Menu } from './Menu.svelte';
+export { default as SignIn } from './SignIn.svelte';
+export { default as Toasts } from './Toasts.svelte';
+export * from './connection.svelte.ts';
+export * from './failure.ts';
+export * from './format.ts';
+export type { IconName } from './icons.ts';
+export type { MenuItem } from './menu.ts';
+export * from './motion.ts';
+export * from './query.svelte.ts';
+export * from './router.svelte.ts';
+export { theme, type ThemeChoice } from './theme.svelte.ts';
+export { toasts } from './toasts.svelte.ts';
