@@ -114,7 +114,8 @@ impl Toolchain {
                 let flags = [
                     "-Clink-self-contained=no".to_owned(),
                     "-Lnative=/usr/lib/wasm32-wasi".to_owned(),
-                    "-Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o".to_owned(),
+                    // A service has no main: it is a library whose exports the host calls.
+                    "-Clink-arg=/usr/lib/wasm32-wasi/crt1-reactor.o".to_owned(),
                     format!("-Clink-arg=--wasm-ld-path={}", wasm_ld.display()),
                 ];
                 let mut command = Command::new("/usr/bin/cargo");
@@ -144,5 +145,5 @@ fn target_installed() -> bool {
 fn debian_installed() -> bool {
     Path::new("/usr/bin/rustc").is_file()
         && Path::new("/usr/bin/cargo").is_file()
-        && Path::new("/usr/lib/wasm32-wasi/crt1-command.o").is_file()
+        && Path::new("/usr/lib/wasm32-wasi/crt1-reactor.o").is_file()
 }

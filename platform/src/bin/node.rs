@@ -1,0 +1,3 @@
+//! The node process.
+
+fn main() {}

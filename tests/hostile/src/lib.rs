@@ -1,0 +1,163 @@
+//! A service that misbehaves on request. The laws ask it to, and look at who else notices.
+
+use terrace_sdk::{axum::body::Body, axum::response::Response, prelude::*};
+
+/// What every operation that comes to an end answers.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Done {
+    /// What was done.
+    did: String,
+}
+
+fn done(did: impl Into<String>) -> Json<Done> {
+    Json(Done { did: did.into() })
+}
+
+/// How much of it.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Amount {
+    /// Lines, kibibytes, milliseconds: as the operation says.
+    #[serde(default)]
+    amount: u64,
+}
+
+/// Behaves.
+#[utoipa::path(get, path = "/api/hostile/ok", operation_id = "hostile_behave", security(()),
+    responses((status = 200, description = "All is well", body = Done)))]
+async fn behave() -> Json<Done> {
+    done("nothing")
+}
+
+/// Who the request belongs to, as the service sees it.
+#[utoipa::path(get, path = "/api/hostile/tenant", operation_id = "hostile_show_tenant", security(()),
+    responses((status = 200, description = "The tenant's id", body = Done)))]
+async fn tenant(tenant: Tenant) -> Json<Done> {
+    done(tenant.id)
+}
+
+/// Panics.
+#[utoipa::path(post, path = "/api/hostile/panic", operation_id = "hostile_panic", security(()),
+    responses((status = 200, description = "Never", body = Done)))]
+#[expect(clippy::panic, reason = "it is what the operation is for")]
+async fn panic() -> Json<Done> {
+    panic!("asked to panic")
+}
+
+/// Loops for ever.
+#[utoipa::path(post, path = "/api/hostile/loop", operation_id = "hostile_loop", security(()),
+    responses((status = 200, description = "Never", body = Done)))]
+async fn endless() -> Json<Done> {
+    let mut turns = 0_u64;
+    while std::hint::black_box(turns) < u64::MAX {
+        turns = turns.wrapping_mul(3) | 1;
+        if turns == 0 {
+            break;
+        }
+        turns &= 0xff;
+    }
+    done(turns.to_string())
+}
+
+/// Allocates without end, and writes to every page.
+#[utoipa::path(post, path = "/api/hostile/allocate", operation_id = "hostile_allocate", security(()),
+    responses((status = 200, description = "Never", body = Done)))]
+async fn allocate() -> Json<Done> {
+    let mut held = Vec::new();
+    loop {
+        held.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+        if held.len() > 1 << 16 {
+            return done(held.len().to_string());
+        }
+    }
+}
+
+/// Overflows the stack.
+#[utoipa::path(post, path = "/api/hostile/overflow", operation_id = "hostile_overflow", security(()),
+    responses((status = 200, description = "Never", body = Done)))]
+async fn overflow() -> Json<Done> {
+    done(descend(1).to_string())
+}
+
+fn descend(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { descend(depth + room[0] / depth).wrapping_add(room[63]) }
+}
+
+/// Waits, `amount` milliseconds, without using the processor.
+#[utoipa::path(post, path = "/api/hostile/sleep", operation_id = "hostile_sleep", security(()), params(Amount),
+    responses((status = 200, description = "It woke up", body = Done)))]
+async fn sleep(Query(amount): Query<Amount>) -> Json<Done> {
+    #[cfg(target_family = "wasm")]
+    terrace_sdk::wasm::sleep(amount.amount).await;
+    done(format!("slept {} ms", amount.amount))
+}
+
+/// Writes `amount` lines of a kibibyte to the log.
+#[utoipa::path(post, path = "/api/hostile/log", operation_id = "hostile_flood_log", security(()), params(Amount),
+    responses((status = 200, description = "All lines were written, or dropped", body = Done)))]
+async fn flood(Query(amount): Query<Amount>) -> Json<Done> {
+    let line = "x".repeat(1024);
+    for _ in 0..amount.amount {
+        log::info!("{line}");
+    }
+    done(format!("{} lines", amount.amount))
+}
+
+/// Answers with a body of `amount` kibibytes.
+#[utoipa::path(get, path = "/api/hostile/body", operation_id = "hostile_send_body", security(()), params(Amount),
+    responses((status = 200, description = "The body", body = String, content_type = "text/plain")))]
+async fn body(Query(amount): Query<Amount>) -> Response {
+    Response::new(Body::from("x".repeat(usize::try_from(amount.amount).unwrap_or(usize::MAX).saturating_mul(1024))))
+}
+
+/// A statement of the test's own.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+pub struct Statement {
+    /// SQL, without parameters.
+    sql: String,
+}
+
+/// Runs any SQL at all. What comes back is what the platform lets through.
+#[utoipa::path(post, path = "/api/hostile/sql", operation_id = "hostile_run_sql", security(()), request_body = Statement,
+    responses((status = 200, description = "Rows touched, and the first column of the first row", body = Done)))]
+async fn sql(db: Db, Json(statement): Json<Statement>) -> Result<Json<Done>, Problem> {
+    match db.query(&statement.sql, params![]).await {
+        Ok(rows) => Ok(done(format!("{} {:?}", rows.affected(), rows.first()))),
+        Err(error) => Err(Problem::conflict(format!("{:?} {}", error.kind, error.sqlstate.unwrap_or_default()))),
+    }
+}
+
+/// Begins a transaction, counts, and holds it open for `amount` milliseconds.
+#[utoipa::path(post, path = "/api/hostile/hold", operation_id = "hostile_hold_transaction", security(()), params(Amount),
+    responses((status = 200, description = "It was committed", body = Done)))]
+async fn hold(db: Db, Query(amount): Query<Amount>) -> Result<Json<Done>, Problem> {
+    let mut tx = db.begin().await?;
+    tx.query(
+        "INSERT INTO counter (name, value) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1",
+        params!["held"],
+    )
+    .await?;
+    #[cfg(target_family = "wasm")]
+    terrace_sdk::wasm::sleep(amount.amount).await;
+    tx.commit().await?;
+    Ok(done(format!("held for {} ms", amount.amount)))
+}
+
+/// The routes.
+pub fn router() -> Router {
+    routes!(
+        Router::new(),
+        behave, tenant, panic, endless, allocate, overflow, sleep, flood, body, sql, hold,
+    )
+}
+
+terrace_sdk::service!(router);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_operation_is_in_the_contract() {
+        assert_eq!(super::contract().paths.paths.len(), 11);
+    }
+}

@@ -1,0 +1,14 @@
+//! The blueprint's sentences, each as a test that goes red when it stops being true.
+//!
+//! `graph` and `house` read the source; the others start a whole Terrace.
+
+mod bad_input;
+mod compute;
+mod durability;
+mod graph;
+mod house;
+mod locks;
+mod presentation;
+mod privacy;
+mod streams;
+mod wait;
