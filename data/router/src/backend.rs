@@ -1,0 +1,446 @@
+//! One connection: what it has prepared, in which state it is, and the flights it can make.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use lru::LruCache;
+use postgres_protocol::message::frontend::{self, BindError};
+use terrace_data_guard::{Kind, Verdict};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::{
+    Address, Config, Error, ErrorKind, Rows, Trusted, Value, codec,
+    connect::{BEGIN, COMMIT, ROLLBACK},
+    flight::{self, Answer, Failure, Statement, Step},
+    route::Route,
+};
+
+/// Where a connection stands between two flights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No transaction: fit for the pool.
+    Idle,
+    /// In a transaction that works.
+    Open,
+    /// In a transaction that an error has ended; only a rollback is left.
+    Failed,
+    /// Something was sent and its end was not read: unknown, fit for nothing.
+    InFlight,
+}
+
+/// What is prepared under which name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    /// (route, verdict): the same text in two schemas is two statements.
+    Statement(u64, u64),
+    /// `SET LOCAL ROLE` of a route.
+    Role(u64),
+    /// `SET LOCAL statement_timeout` to so many milliseconds.
+    Timeout(u64),
+    /// A statement of the platform.
+    Trusted(&'static str),
+}
+
+/// What a cancel request needs.
+#[derive(Debug, Clone)]
+pub(crate) struct CancelKey {
+    pub(crate) address: Address,
+    pub(crate) process_id: i32,
+    pub(crate) secret_key: i32,
+}
+
+pub(crate) struct Backend {
+    pub(crate) cancel: CancelKey,
+    pub(crate) state: State,
+    /// The route that was served last: its catalogue entries and plans are warm here.
+    pub(crate) last_route: u64,
+    pub(crate) idle_since: Instant,
+    /// Writes to the socket. One flight is one, unless it is larger than the socket's buffer.
+    pub(crate) writes: u64,
+    must_retire: bool,
+    born: Instant,
+    stream: Stream,
+    input: BytesMut,
+    out: BytesMut,
+    steps: Vec<Step>,
+    prepared: LruCache<Key, Arc<Statement>>,
+    names: u64,
+    /// Prepared in the flight that is being built; forgotten again when it fails before them.
+    inline: Vec<Key>,
+    evicted: Vec<Arc<Statement>>,
+}
+
+impl Backend {
+    pub(crate) fn new(stream: Stream, input: BytesMut, out: BytesMut, cancel: CancelKey, config: &Config) -> Self {
+        let now = Instant::now();
+        let capacity = NonZeroUsize::new(config.prepared_max.max(16)).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            cancel,
+            state: State::Idle,
+            last_route: 0,
+            idle_since: now,
+            writes: 0,
+            must_retire: false,
+            born: now,
+            stream,
+            input,
+            out,
+            steps: Vec::with_capacity(8),
+            prepared: LruCache::new(capacity),
+            names: 0,
+            inline: Vec::new(),
+            evicted: Vec::new(),
+        }
+    }
+
+    /// Whether it may go back to the pool.
+    pub(crate) fn is_reusable(&self, config: &Config) -> bool {
+        self.state == State::Idle && !self.must_retire && self.born.elapsed() < Duration::from_secs(config.backend_age_max_s)
+    }
+
+    /// Whether the server has closed it, or has said something while nobody asked: both mean that
+    /// it must not be used. Costs no system call when nothing has happened.
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let read = match &self.stream {
+            Stream::Unix(stream) => stream.try_read(&mut byte),
+            Stream::Tcp(stream) => stream.try_read(&mut byte),
+        };
+        self.input.is_empty() && matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// One statement in a transaction of its own (`is_whole`), in one flight; or one statement of an
+    /// open transaction, which it opens when there is none.
+    pub(crate) async fn statement(
+        &mut self,
+        route: &Route,
+        verdict: &Verdict,
+        params: &[Value],
+        timeout_ms: u64,
+        is_whole: bool,
+        config: &Config,
+    ) -> Result<Rows, Failure> {
+        self.start();
+        if self.state == State::Idle {
+            self.put_begin(route, timeout_ms)?;
+        }
+        let key = Key::Statement(route.number, verdict.number());
+        let statement = match self.prepared.get(&key) {
+            Some(statement) => Arc::clone(statement),
+            None => {
+                let sql = verdict.bind(&route.schema);
+                let mut prepared = self.prepare(vec![(key, &sql)], config).await;
+                if is_whole && matches!(prepared, Err(Failure::Statement(_))) {
+                    self.rollback(config).await?;
+                }
+                self.start();
+                match &mut prepared {
+                    Ok(statements) => statements.remove(0),
+                    Err(_) => return prepared.map(|_| Rows::default()),
+                }
+            }
+        };
+        if let Err(error) = self.put_statement(verdict.kind(), statement, params, config) {
+            self.abandon();
+            if is_whole && self.state != State::Idle {
+                self.rollback(config).await?;
+            }
+            return Err(Failure::Statement(error));
+        }
+        if is_whole {
+            self.put_named(COMMIT, "COMMIT")?;
+        }
+        let answer = self.exchange(is_whole, config).await?;
+        if is_whole && self.state != State::Idle {
+            // The error skipped the COMMIT; without one, the server has not done what it was told.
+            self.rollback(config).await?;
+        }
+        let mut results = self.conclude(answer, if is_whole { State::Idle } else { State::Open })?;
+        Ok(results.pop().unwrap_or_default())
+    }
+
+    /// The platform's own statements and COMMIT, in one flight.
+    pub(crate) async fn commit(
+        &mut self,
+        route: &Route,
+        epilogue: &[Trusted],
+        timeout_ms: u64,
+        config: &Config,
+    ) -> Result<Vec<Rows>, Failure> {
+        self.start();
+        if self.state == State::Idle {
+            self.put_begin(route, timeout_ms)?;
+        }
+        let mut missing: Vec<(Key, &str)> = Vec::new();
+        for trusted in epilogue {
+            let key = Key::Trusted(trusted.sql);
+            if self.prepared.get(&key).is_none() && !missing.iter().any(|(other, _)| *other == key) {
+                missing.push((key, trusted.sql));
+            }
+        }
+        if !missing.is_empty() {
+            let prepared = self.prepare(missing, config).await;
+            if matches!(prepared, Err(Failure::Statement(_))) {
+                self.rollback(config).await?;
+            }
+            prepared?;
+            self.start();
+        }
+        for trusted in epilogue {
+            let Some(statement) = self.prepared.get(&Key::Trusted(trusted.sql)).map(Arc::clone) else {
+                return Err(Failure::Unexpected("a statement of the platform was evicted".to_owned()));
+            };
+            if let Err(error) = self.put_statement(Kind::Any, statement, &trusted.params, config) {
+                self.abandon();
+                self.rollback(config).await?;
+                return Err(Failure::Statement(error));
+            }
+        }
+        self.put_named(COMMIT, "COMMIT")?;
+        let answer = self.exchange(true, config).await?;
+        if self.state != State::Idle {
+            self.rollback(config).await?;
+        }
+        self.conclude(answer, State::Idle)
+    }
+
+    /// Ends the transaction, if there is one.
+    pub(crate) async fn rollback(&mut self, config: &Config) -> Result<(), Failure> {
+        if self.state == State::Idle {
+            return Ok(());
+        }
+        self.start();
+        self.put_named(ROLLBACK, "ROLLBACK")?;
+        let answer = self.exchange(false, config).await?;
+        self.conclude(answer, State::Idle).map(drop)
+    }
+
+    fn start(&mut self) {
+        self.out.clear();
+        self.steps.clear();
+        self.inline.clear();
+        for index in 0..self.evicted.len() {
+            // A name is ours and has no NUL, so this cannot fail.
+            drop(frontend::close(b'S', &self.evicted[index].name, &mut self.out));
+        }
+    }
+
+    /// Nothing of this flight is sent after all.
+    fn abandon(&mut self) {
+        for key in self.inline.drain(..) {
+            self.prepared.pop(&key);
+        }
+        self.out.clear();
+        self.steps.clear();
+    }
+
+    fn put_begin(&mut self, route: &Route, timeout_ms: u64) -> Result<(), Failure> {
+        self.put_named(BEGIN, "BEGIN")?;
+        self.put_setting(Key::Role(route.number), || route.set_role.clone())?;
+        self.put_setting(Key::Timeout(timeout_ms), || format!("SET LOCAL statement_timeout = {timeout_ms}"))
+    }
+
+    fn put_setting(&mut self, key: Key, sql: impl FnOnce() -> String) -> Result<(), Failure> {
+        let statement = match self.prepared.get(&key) {
+            Some(statement) => Arc::clone(statement),
+            None => {
+                // It has no parameters and no columns, so it needs no round trip to be described.
+                let name = self.next_name();
+                frontend::parse(&name, &sql(), std::iter::empty(), &mut self.out).map_err(unsendable)?;
+                let statement = Arc::new(Statement { name, params: Vec::new(), columns: Vec::new() });
+                self.remember(key.clone(), Arc::clone(&statement));
+                self.inline.push(key);
+                statement
+            }
+        };
+        self.put_named(&statement.name, "SET")
+    }
+
+    fn put_named(&mut self, name: &str, tag: &'static str) -> Result<(), Failure> {
+        frontend::bind("", name, std::iter::empty(), std::iter::empty::<()>(), |(), _| unreachable_param(), std::iter::empty(), &mut self.out)
+            .map_err(|_| Failure::Unexpected("a statement that cannot be sent".to_owned()))?;
+        frontend::execute("", 0, &mut self.out).map_err(unsendable)?;
+        self.steps.push(Step::Utility(tag));
+        Ok(())
+    }
+
+    fn put_statement(&mut self, kind: Kind, statement: Arc<Statement>, params: &[Value], config: &Config) -> Result<(), Error> {
+        if params.len() != statement.params.len() {
+            let message = format!("the statement takes {} parameters, {} were given", statement.params.len(), params.len());
+            return Err(Error::new(ErrorKind::BadValue, message));
+        }
+        let before = self.out.len();
+        let pairs = || params.iter().zip(statement.params.iter().copied());
+        frontend::bind(
+            "",
+            &statement.name,
+            pairs().map(|(value, oid)| codec::param_format(value, oid)),
+            pairs(),
+            |(value, oid), out| codec::encode(value, oid, out).map_err(Into::into),
+            statement.columns.iter().map(|column| codec::column_format(column.oid)),
+            &mut self.out,
+        )
+        .map_err(bind_error)?;
+        if self.out.len() - before > config.params_bytes_max {
+            return Err(Error::new(ErrorKind::Limit, format!("all parameters together have at most {} bytes", config.params_bytes_max)));
+        }
+        // One row more than allowed tells a full result from one that is too long. Only a SELECT
+        // can be stopped: the others have done their work before the first row.
+        let rows_max = if kind == Kind::Select { i32::try_from(config.result_rows_max + 1).unwrap_or(i32::MAX) } else { 0 };
+        frontend::execute("", rows_max, &mut self.out).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
+        self.steps.push(Step::Statement(kind, statement));
+        Ok(())
+    }
+
+    /// Parses and describes, after what the flight already holds. The transaction stays open.
+    async fn prepare(&mut self, wanted: Vec<(Key, &str)>, config: &Config) -> Result<Vec<Arc<Statement>>, Failure> {
+        let mut names = Vec::with_capacity(wanted.len());
+        for (_, sql) in &wanted {
+            let name = self.next_name();
+            frontend::parse(&name, sql, std::iter::empty(), &mut self.out).map_err(unsendable)?;
+            frontend::describe(b'S', &name, &mut self.out).map_err(unsendable)?;
+            names.push(name);
+        }
+        let mut answer = self.exchange(false, config).await?;
+        let described = std::mem::take(&mut answer.described);
+        self.conclude(answer, State::Open)?;
+        if described.len() != wanted.len() {
+            return Err(Failure::Unexpected("a statement was not described".to_owned()));
+        }
+        let mut statements = Vec::with_capacity(wanted.len());
+        for (((key, _), name), (params, columns)) in wanted.into_iter().zip(names).zip(described) {
+            let statement = Arc::new(Statement { name, params, columns });
+            self.remember(key, Arc::clone(&statement));
+            statements.push(statement);
+        }
+        Ok(statements)
+    }
+
+    fn remember(&mut self, key: Key, statement: Arc<Statement>) {
+        if let Some((_, old)) = self.prepared.push(key, statement) {
+            self.evicted.push(old);
+        }
+    }
+
+    fn next_name(&mut self) -> String {
+        self.names += 1;
+        format!("s{}", self.names)
+    }
+
+    /// Sends what was put and reads all that comes back.
+    async fn exchange(&mut self, has_commit: bool, config: &Config) -> Result<Answer, Failure> {
+        frontend::sync(&mut self.out);
+        self.state = State::InFlight;
+        let mut sent = 0;
+        while sent < self.out.len() {
+            self.writes += 1;
+            match self.stream.write(&self.out[sent..]).await {
+                Ok(count) if count > 0 => sent += count,
+                Ok(_) | Err(_) => return Err(Failure::Lost { nothing_ran: sent == 0 || !has_commit, error: None }),
+            }
+        }
+        self.evicted.clear();
+        let answer = match flight::read(&mut self.stream, &mut self.input, &self.steps, config).await {
+            // Without a COMMIT in it, a flight that is lost has changed nothing.
+            Err(Failure::Lost { nothing_ran, error }) => return Err(Failure::Lost { nothing_ran: nothing_ran || !has_commit, error }),
+            other => other?,
+        };
+        self.must_retire |= answer.must_retire;
+        if answer.error.is_some() {
+            for key in self.inline.drain(..).skip(answer.parsed) {
+                self.prepared.pop(&key);
+            }
+        }
+        self.state = match answer.status {
+            b'I' => State::Idle,
+            b'T' => State::Open,
+            b'E' => State::Failed,
+            _ => return Err(Failure::Unexpected("an unknown transaction status".to_owned())),
+        };
+        Ok(answer)
+    }
+
+    /// The results, or the error; and the state must be the one that the flight was to end in.
+    fn conclude(&mut self, answer: Answer, expected: State) -> Result<Vec<Rows>, Failure> {
+        if let Some(error) = answer.error {
+            return Err(Failure::Statement(error.into_error()));
+        }
+        if self.state != expected {
+            let found = self.state;
+            self.state = State::InFlight;
+            return Err(Failure::Unexpected(format!("a flight that ended in the state {found:?}")));
+        }
+        if answer.is_over_limit {
+            let message = "the result has too many rows or bytes; what the statement wrote stays written if it was not in a transaction";
+            return Err(Failure::Statement(Error::new(ErrorKind::Limit, message)));
+        }
+        Ok(answer.results)
+    }
+}
+
+fn unreachable_param() -> Result<postgres_protocol::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    Err("this statement has no parameters".into())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn unsendable(error: io::Error) -> Failure {
+    Failure::Statement(Error::new(ErrorKind::BadValue, error.to_string()))
+}
+
+fn bind_error(error: BindError) -> Error {
+    match error {
+        BindError::Conversion(error) => match error.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(error) => Error::new(ErrorKind::BadValue, error.to_string()),
+        },
+        BindError::Serialization(error) => Error::new(ErrorKind::BadValue, error.to_string()),
+    }
+}
+
+/// A socket of either kind.
+pub(crate) enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The limits of the router.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Limits of the router. Every field has a default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Most statements or transactions of one tenant at the same time, in this process. Default 32.
+    pub tenant_in_flight_max: usize,
+    /// Most requests of one tenant that wait for their turn; the next one is refused. Default 256.
+    pub tenant_queue_max: usize,
+    /// Longest wait for a lock, in milliseconds. Default 5,000.
+    pub lock_timeout_ms: u64,
+    /// Longest pause between two statements of a transaction, in milliseconds. Default 10,000.
+    pub idle_in_transaction_timeout_ms: u64,
+    /// Longest time to open a connection, in milliseconds. Default 5,000.
+    pub connect_timeout_ms: u64,
+    /// An idle connection is closed after this, in seconds. Default 300.
+    pub backend_idle_max_s: u64,
+    /// A connection is replaced after this, in seconds: PostgreSQL never gives back the catalogue
+    /// memory of a backend (about 125 KB for each tenant it served). Default 3,600.
+    pub backend_age_max_s: u64,
+    /// Most prepared statements that one connection keeps (about 80 KB each). Default 256.
+    pub prepared_max: usize,
+    /// Most rows of one result. Default 10,000.
+    pub result_rows_max: usize,
+    /// Most bytes of one result, as they travel. Default 8 MiB.
+    pub result_bytes_max: usize,
+    /// Most bytes of all parameters of one statement. Default 8 MiB.
+    pub params_bytes_max: usize,
+    /// Verdicts of the guard that are remembered. Default 4,096.
+    pub verdicts_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tenant_in_flight_max: 32,
+            tenant_queue_max: 256,
+            lock_timeout_ms: 5_000,
+            idle_in_transaction_timeout_ms: 10_000,
+            connect_timeout_ms: 5_000,
+            backend_idle_max_s: 300,
+            backend_age_max_s: 3_600,
+            prepared_max: 256,
+            result_rows_max: 10_000,
+            result_bytes_max: 8 << 20,
+            params_bytes_max: 8 << 20,
+            verdicts_max: 4_096,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+}

@@ -1,0 +1,279 @@
+//! The router: from a principal and a statement to rows, in one flight.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use terrace_data_guard::{Guard, Reason, Refusal, Verdict};
+use terrace_ground_ids::{ClusterName, LaneId, TenantId};
+use tokio::time::timeout_at;
+
+use crate::{
+    Config, Error, ErrorKind, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure, pool::LanePool,
+    route::Route, turnstile::Turnstile,
+};
+
+/// How much longer than the server's own timer ours waits, so that the server ends a statement
+/// itself where it can and its connection lives on.
+const TIMER_GRACE: Duration = Duration::from_millis(50);
+
+/// Runs statements of services on the connections of their tenants' lanes. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Arc<Config>,
+    placements: Arc<dyn Placements>,
+    guard: Guard,
+    routes: RwLock<HashMap<Principal, Arc<Route>>>,
+    turnstiles: Mutex<HashMap<TenantId, Arc<Turnstile>>>,
+    pools: Mutex<HashMap<LaneId, Arc<LanePool>>>,
+}
+
+/// What one tenant is doing, in this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TenantStats {
+    /// Statements and transactions that hold a connection, or are about to.
+    pub in_flight: usize,
+    /// Requests that wait for their turn.
+    pub waiting: usize,
+    /// Statements since the process began.
+    pub statements: u64,
+    /// Statements of those that failed.
+    pub failures: u64,
+    /// Requests that were turned away because the queue was full.
+    pub refused: u64,
+}
+
+/// The connections of one lane, in this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneHealth {
+    /// The lane.
+    pub lane: LaneId,
+    /// Its server.
+    pub cluster: ClusterName,
+    /// Connections in use.
+    pub in_use: usize,
+    /// Connections that wait in the pool.
+    pub idle: usize,
+    /// Most there may be.
+    pub limit: usize,
+    /// Opened since the process began.
+    pub opened: u64,
+    /// Destroyed or closed since the process began.
+    pub destroyed: u64,
+    /// Writes to the sockets since the process began.
+    pub writes: u64,
+}
+
+impl Router {
+    /// A router that asks `placements` where tenants live. Opens nothing until it is used.
+    pub fn new(config: Config, placements: Arc<dyn Placements>) -> Self {
+        let guard = Guard::new(config.verdicts_max);
+        Self::with_guard(config, placements, guard)
+    }
+
+    /// A router without its first fence, to test the other two.
+    #[doc(hidden)]
+    pub fn without_guard_for_tests(config: Config, placements: Arc<dyn Placements>) -> Self {
+        Self::with_guard(config, placements, Guard::removed_for_tests())
+    }
+
+    fn with_guard(config: Config, placements: Arc<dyn Placements>, guard: Guard) -> Self {
+        let inner = Inner {
+            config: Arc::new(config),
+            placements,
+            guard,
+            routes: RwLock::default(),
+            turnstiles: Mutex::default(),
+            pools: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Runs one statement in a transaction of its own: `BEGIN`, the role, the time limit, the
+    /// statement and `COMMIT` in one write, one round trip (one more the first time a connection
+    /// sees the statement).
+    pub async fn query(&self, principal: &Principal, deadline: Instant, sql: &str, params: &[Value]) -> Result<Rows> {
+        let verdict = self.inner.check(sql)?;
+        let route = self.inner.route(principal).await?;
+        route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
+        let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, params)).await;
+        if outcome.is_err() {
+            route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// A transaction. Nothing is sent, and no connection is taken, before its first statement.
+    pub async fn begin(&self, principal: &Principal, deadline: Instant) -> Result<Transaction> {
+        let route = self.inner.route(principal).await?;
+        Ok(Transaction::new(Arc::clone(&self.inner), route, deadline))
+    }
+
+    /// What this tenant is doing here. All zero when it has not been seen.
+    pub fn stats(&self, tenant: &TenantId) -> TenantStats {
+        let turnstile = lock(&self.inner.turnstiles).get(tenant).cloned();
+        turnstile.map_or_else(TenantStats::default, |turnstile| TenantStats {
+            in_flight: turnstile.in_flight(),
+            waiting: turnstile.waiting(),
+            statements: turnstile.statements.load(Ordering::Relaxed),
+            failures: turnstile.failures.load(Ordering::Relaxed),
+            refused: turnstile.refused.load(Ordering::Relaxed),
+        })
+    }
+
+    /// The connections of every lane that was used.
+    pub fn health(&self) -> Vec<LaneHealth> {
+        let pools = lock(&self.inner.pools);
+        let health = pools.values().map(|pool| LaneHealth {
+            lane: pool.lane.id.clone(),
+            cluster: pool.lane.cluster.name.clone(),
+            in_use: pool.in_use(),
+            idle: pool.idle_count(),
+            limit: pool.lane.connection_limit,
+            opened: pool.opened.load(Ordering::Relaxed),
+            destroyed: pool.destroyed.load(Ordering::Relaxed),
+            writes: pool.flights.load(Ordering::Relaxed),
+        });
+        health.collect()
+    }
+
+    /// Closes connections that nobody used for long. To be called every minute or so.
+    pub fn sweep(&self) {
+        let pools: Vec<_> = lock(&self.inner.pools).values().cloned().collect();
+        pools.iter().for_each(|pool| pool.sweep());
+    }
+
+    /// Forgets a tenant that was deleted. What runs for it ends by itself.
+    pub fn forget(&self, tenant: &TenantId) {
+        self.inner.routes.write().unwrap_or_else(PoisonError::into_inner).retain(|principal, _| principal.tenant != *tenant);
+        lock(&self.inner.turnstiles).remove(tenant);
+    }
+}
+
+impl Inner {
+    pub(crate) fn check(&self, sql: &str) -> Result<Arc<Verdict>> {
+        self.guard.check(sql).map_err(|Refusal { reason, message }| {
+            let kind = if reason == Reason::Syntax { ErrorKind::Syntax } else { ErrorKind::Refused };
+            Error::new(kind, message)
+        })
+    }
+
+    async fn query(&self, route: &Route, deadline: Instant, verdict: &Verdict, params: &[Value]) -> Result<Rows> {
+        let _turn = route.turnstile.enter().await?;
+        let mut must_be_new = false;
+        loop {
+            let mut lease = route.pool.lease(route.number, must_be_new).await?;
+            lease.last_route = route.number;
+            let failure = match lease.statement(route, verdict, params, timeout_ms(deadline)?, true, &self.config).await {
+                Ok(rows) => return Ok(rows),
+                Err(failure) => failure,
+            };
+            // A connection that died while it was idle is found out only by using it. Once, and only
+            // when the statement certainly did not run or may run twice, it is tried on a new one.
+            if let Failure::Lost { nothing_ran, .. } = &failure
+                && (*nothing_ran || verdict.is_read_only())
+                && !lease.is_new
+            {
+                must_be_new = true;
+                continue;
+            }
+            return Err(settle(lease, route, failure, true));
+        }
+    }
+
+    /// The way of this principal, made or renewed when its lane is another than before.
+    async fn route(&self, principal: &Principal) -> Result<Arc<Route>> {
+        let placement = self.placements.placement(&principal.tenant).await?;
+        let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(principal).cloned();
+        if let Some(route) = known
+            && is_same(&route.pool.lane, &placement.lane)
+        {
+            return Ok(route);
+        }
+        let pool = self.pool(&placement.lane);
+        let turnstile = Arc::clone(
+            lock(&self.turnstiles).entry(principal.tenant.clone()).or_insert_with(|| Arc::new(Turnstile::new(&self.config))),
+        );
+        let route = Arc::new(Route::new(principal, pool, turnstile));
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(principal.clone(), Arc::clone(&route));
+        Ok(route)
+    }
+
+    fn pool(&self, lane: &Arc<Lane>) -> Arc<LanePool> {
+        let mut pools = lock(&self.pools);
+        if let Some(pool) = pools.get(&lane.id) {
+            if is_same(&pool.lane, lane) {
+                return Arc::clone(pool);
+            }
+            // Another password, limit or server: connections of the old kind are not kept.
+            pool.close();
+        }
+        let pool = Arc::new(LanePool::new(Arc::clone(lane), Arc::clone(&self.config)));
+        pools.insert(lane.id.clone(), Arc::clone(&pool));
+        pool
+    }
+}
+
+/// Runs `work` until shortly after the deadline. Being dropped is how it is stopped.
+pub(crate) async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match timeout_at((deadline + TIMER_GRACE).into(), work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::timeout("the deadline of the request passed while it used the database")),
+    }
+}
+
+/// What is left until the deadline, rounded up to one of a few steps: each step is a statement that
+/// connections keep prepared. The exact end is the router's own timer.
+pub(crate) fn timeout_ms(deadline: Instant) -> Result<u64> {
+    const STEPS_MS: [u64; 12] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000];
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(Error::timeout("the deadline of the request has passed"));
+    }
+    Ok(STEPS_MS.into_iter().find(|step| Duration::from_millis(*step) >= left).unwrap_or(60_000))
+}
+
+/// Ends a lease after a failure: the connection goes back if it is in order, and is destroyed if it
+/// is not.
+pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure, had_commit: bool) -> Error {
+    match failure {
+        Failure::Statement(error) => error,
+        Failure::Lost { nothing_ran, error } => {
+            lease.destroy();
+            let is_unknown = had_commit && !nothing_ran;
+            match error.map(crate::flight::ServerError::into_error) {
+                Some(error) if !is_unknown => error,
+                _ if is_unknown => Error::unavailable("the connection was lost during the commit: the outcome is unknown"),
+                _ => Error::unavailable("the connection to the database was lost"),
+            }
+        }
+        Failure::Unexpected(what) => {
+            lease.destroy();
+            tracing::error!(
+                tenant.id = %route.principal.tenant,
+                service = %route.principal.service,
+                lane.id = %route.pool.lane.id,
+                "Destroyed a connection that answered with {what}"
+            );
+            Error::new(ErrorKind::Refused, "the database answered as no allowed statement would; the connection was closed")
+        }
+        Failure::TooLarge => {
+            lease.destroy();
+            Error::new(ErrorKind::Limit, "the result is far larger than a result may be")
+        }
+    }
+}
+
+fn is_same(a: &Arc<Lane>, b: &Arc<Lane>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! A transaction of several statements, which a service holds open.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use crate::{
+    Error, ErrorKind, Result, Rows, Trusted, Value,
+    backend::State,
+    flight::Failure,
+    pool::Lease,
+    route::Route,
+    router::{Inner, settle, timeout_ms, within},
+    turnstile::Turn,
+};
+
+/// A transaction of one principal. Dropping it, or a future of it, rolls back; whatever state its
+/// connection was in, the pool stays in order.
+pub struct Transaction {
+    inner: Arc<Inner>,
+    route: Arc<Route>,
+    deadline: Instant,
+    // Declared before the turn, so that the connection is given back before the turn is.
+    lease: Option<Lease>,
+    turn: Option<Turn>,
+    is_over: bool,
+}
+
+impl Transaction {
+    pub(crate) fn new(inner: Arc<Inner>, route: Arc<Route>, deadline: Instant) -> Self {
+        Self { inner, route, deadline, lease: None, turn: None, is_over: false }
+    }
+
+    /// Runs one statement. The first one takes a connection and opens the transaction in its flight.
+    ///
+    /// After an error of the database nothing but [`Transaction::rollback`] succeeds, as in PostgreSQL.
+    pub async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows> {
+        let verdict = self.inner.check(sql)?;
+        self.route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
+        let outcome = within(self.deadline, async {
+            let inner = Arc::clone(&self.inner);
+            let route = Arc::clone(&self.route);
+            let timeout_ms = timeout_ms(self.deadline)?;
+            loop {
+                let lease = self.lease().await?;
+                let is_first = lease.state == State::Idle;
+                let failure = match lease.statement(&route, &verdict, params, timeout_ms, false, &inner.config).await {
+                    Ok(rows) => return Ok(rows),
+                    Err(failure) => failure,
+                };
+                // Nothing was committed, and before this statement there was nothing to lose.
+                if matches!(failure, Failure::Lost { .. }) && is_first && !lease.is_new {
+                    self.replace().await?;
+                    continue;
+                }
+                return Err(self.fail(failure, false));
+            }
+        })
+        .await;
+        self.note(&outcome);
+        outcome
+    }
+
+    /// Runs the platform's own statements and commits, all in one flight. Returns a result for each
+    /// of them.
+    pub async fn commit(mut self, epilogue: &[Trusted]) -> Result<Vec<Rows>> {
+        if self.lease.is_none() && epilogue.is_empty() && !self.is_over {
+            return Ok(Vec::new());
+        }
+        let outcome = within(self.deadline, async {
+            let inner = Arc::clone(&self.inner);
+            let route = Arc::clone(&self.route);
+            let timeout_ms = timeout_ms(self.deadline)?;
+            let lease = self.lease().await?;
+            if lease.state == State::Failed {
+                return Err(Error::new(ErrorKind::Other, "an earlier statement failed, so the transaction was rolled back"));
+            }
+            match lease.commit(&route, epilogue, timeout_ms, &inner.config).await {
+                Ok(results) => Ok(results),
+                Err(failure) => Err(self.fail(failure, true)),
+            }
+        })
+        .await;
+        self.note(&outcome);
+        outcome
+    }
+
+    /// Ends the transaction without effect. Dropping does the same, without waiting for it.
+    pub async fn rollback(mut self) {
+        if let Some(mut lease) = self.lease.take() {
+            let config = Arc::clone(&self.inner.config);
+            let outcome = within(self.deadline, async {
+                match lease.rollback(&config).await {
+                    Ok(()) => Ok(()),
+                    Err(_) => Err(Error::unavailable("the connection to the database was lost")),
+                }
+            });
+            // When it fails, the connection is not idle, and the lease destroys it.
+            drop(outcome.await);
+        }
+    }
+
+    /// The connection, taken when there is none yet.
+    async fn lease(&mut self) -> Result<&mut Lease> {
+        if self.is_over || self.lease.as_ref().is_some_and(|lease| lease.state == State::InFlight) {
+            return Err(Error::new(ErrorKind::Other, "the transaction is over"));
+        }
+        if self.turn.is_none() {
+            self.turn = Some(self.route.turnstile.enter().await?);
+        }
+        if self.lease.is_none() {
+            let mut lease = self.route.pool.lease(self.route.number, false).await?;
+            lease.last_route = self.route.number;
+            self.lease = Some(lease);
+        }
+        self.lease.as_mut().ok_or_else(|| Error::new(ErrorKind::Other, "the transaction has no connection"))
+    }
+
+    async fn replace(&mut self) -> Result<()> {
+        if let Some(dead) = self.lease.take() {
+            dead.destroy();
+        }
+        let mut lease = self.route.pool.lease(self.route.number, true).await?;
+        lease.last_route = self.route.number;
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: Failure, had_commit: bool) -> Error {
+        if let Failure::Statement(error) = failure {
+            return error;
+        }
+        self.is_over = true;
+        match self.lease.take() {
+            Some(lease) => settle(lease, &self.route, failure, had_commit),
+            None => Error::unavailable("the connection to the database was lost"),
+        }
+    }
+
+    fn note<T>(&mut self, outcome: &Result<T>) {
+        if outcome.is_err() {
+            self.route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+            // The timer has dropped the work in the middle: end the statement now, not when the
+            // service lets go of the transaction.
+            if self.lease.as_ref().is_some_and(|lease| lease.state == State::InFlight) {
+                self.is_over = true;
+                self.lease = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A tenant's turn: how many of its requests run, how many may wait, and what is counted.
+//!
+//! Fairness between tenants begins here: a tenant that sends everything at once fills its own queue,
+//! and never more than its share of a lane's.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::{Config, Error};
+
+/// One per tenant.
+#[derive(Debug)]
+pub(crate) struct Turnstile {
+    turns: Arc<Semaphore>,
+    turns_max: usize,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    pub(crate) statements: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+/// The right to use one connection, until dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turnstile {
+    pub(crate) fn new(config: &Config) -> Self {
+        let turns_max = config.tenant_in_flight_max.max(1);
+        Self {
+            turns: Arc::new(Semaphore::new(turns_max)),
+            turns_max,
+            waiting: AtomicUsize::new(0),
+            waiting_max: config.tenant_queue_max,
+            statements: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits for a turn, in the order of asking. The caller's deadline ends the wait.
+    pub(crate) async fn enter(&self) -> Result<Turn, Error> {
+        match Arc::clone(&self.turns).try_acquire_owned() {
+            Ok(permit) => return Ok(Turn { _permit: permit }),
+            Err(TryAcquireError::Closed) => return Err(Error::unavailable("the tenant was removed")),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        let waiting = Waiting::enter(&self.waiting);
+        if waiting.place > self.waiting_max {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Error::unavailable("too many requests of this tenant are waiting for the database"));
+        }
+        let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Error::unavailable("the tenant was removed"))?;
+        Ok(Turn { _permit: permit })
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.turns_max.saturating_sub(self.turns.available_permits())
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// Counted while it lives, so that a wait that is given up is not counted for ever.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    place: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        let place = count.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { count, place }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
