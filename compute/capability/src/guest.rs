@@ -1,0 +1,177 @@
+//! What a store holds while a guest runs in it.
+
+use std::{
+    any::{Any, TypeId},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use http::HeaderName;
+use terrace_ground_ids::{ReleaseId, ServiceName};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks, WasiHttpView,
+};
+
+use crate::{
+    Invocation, Level, Limits, Logs, Memory, Shared,
+    logs::{Output, RequestLog},
+};
+
+/// In-memory size of all the header fields of one message, in bytes.
+const FIELDS_BYTES_MAX: usize = 64 << 10;
+/// Resources (streams, bodies, transactions, pollables) that a guest may hold at once.
+const RESOURCES_MAX: usize = 1_024;
+/// Bytes that a guest may hand over in one write to a body.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// What a release is and may do. Shared by all its instances.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its limits.
+    pub limits: Limits,
+    /// The services that it may call.
+    pub calls: Vec<ServiceName>,
+    /// What its capabilities left for their host functions.
+    pub shared: Shared,
+}
+
+/// The data of a store: one instance of one release, for one tenant.
+pub struct Guest {
+    release: Arc<Release>,
+    invocation: Arc<Invocation>,
+    /// The resources that the guest holds.
+    pub table: ResourceTable,
+    /// The memory of the instance.
+    pub memory: Memory,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    egress: Egress,
+    log: Arc<Mutex<RequestLog>>,
+    slots: Vec<(TypeId, Box<dyn Any + Send>)>,
+}
+
+impl Guest {
+    /// The data for a fresh store. The tenant of `invocation` is its tenant for good.
+    pub fn new(release: Arc<Release>, invocation: Arc<Invocation>, logs: Arc<Logs>, table_elements_max: usize) -> Self {
+        let log = Arc::new(Mutex::new(RequestLog::new(logs, invocation.clone(), release.limits.log_bytes())));
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(Output(log.clone())).stderr(Output(log.clone())).allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        Self {
+            memory: Memory::new(release.limits.memory_bytes(), table_elements_max),
+            release,
+            invocation,
+            table,
+            wasi: wasi.build(),
+            http,
+            egress: Egress,
+            log,
+            slots: Vec::new(),
+        }
+    }
+
+    /// Takes up a request. Called by the engine, once per request, before the guest runs.
+    pub fn begin(&mut self, invocation: Arc<Invocation>) {
+        debug_assert_eq!(self.invocation.tenant.id, invocation.tenant.id, "an instance has one tenant for life");
+        self.memory.begin();
+        self.log().begin(invocation.clone(), self.release.limits.log_bytes());
+        self.invocation = invocation;
+    }
+
+    /// Ends a request: drops the capabilities' state, which rolls back what was left open. Called by
+    /// the engine, once per request, whatever became of it.
+    pub fn end(&mut self) {
+        self.slots.clear();
+        self.log().end();
+    }
+
+    /// The request that is being served.
+    pub fn invocation(&self) -> &Arc<Invocation> {
+        &self.invocation
+    }
+
+    /// The release that serves it.
+    pub fn release(&self) -> &Arc<Release> {
+        &self.release
+    }
+
+    /// What a capability shared at load.
+    ///
+    /// # Errors
+    /// When nothing of that type was shared: a capability that links without sharing.
+    pub fn shared<T: Any + Send + Sync>(&self) -> wasmtime::Result<Arc<T>> {
+        self.release.shared.get().ok_or_else(|| wasmtime::Error::msg(format!("no shared {}", std::any::type_name::<T>())))
+    }
+
+    /// A capability's own state of this request, made on first use and dropped when the request
+    /// ends. Its `Drop` is the place to undo what was left open.
+    pub fn slot<T: Any + Send + Default>(&mut self) -> &mut T {
+        let at = self.slots.iter().position(|(id, _)| *id == TypeId::of::<T>()).unwrap_or_else(|| {
+            self.slots.push((TypeId::of::<T>(), Box::<T>::default()));
+            self.slots.len() - 1
+        });
+        #[expect(clippy::expect_used, reason = "the entry was found or made under this very type")]
+        self.slots[at].1.downcast_mut().expect("a slot holds its own type")
+    }
+
+    /// Writes a line to the log of the service.
+    pub fn log_line(&self, level: Level, message: &str) {
+        self.log().write(level, message);
+    }
+
+    fn log(&self) -> std::sync::MutexGuard<'_, RequestLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+    }
+}
+
+/// Outgoing HTTP: denied. A capability for it will bring its own rules and replace this.
+struct Egress;
+
+static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
+
+impl WasiHttpHooks for Egress {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        FORBIDDEN.clone()
+    }
+
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
+    ) -> Box<
+        dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>>
+            + Send,
+    > {
+        Box::new(async { Err(HttpError::HttpRequestDenied) })
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES_MAX
+    }
+}

@@ -1,0 +1,209 @@
+//! The log lines of services: to the platform's own log, and kept in memory for `terrace logs`.
+//!
+//! A line comes from the `log` capability or from a guest's stdout and stderr. Lines of one request
+//! share a budget; what exceeds it is counted and dropped.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use terrace_ground_ids::{RequestId, ServiceName, TenantId};
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamResult},
+};
+
+use crate::Invocation;
+
+/// Lines kept per service.
+const LINES_MAX: usize = 500;
+/// Bytes of one line; the rest is cut off.
+const LINE_BYTES_MAX: usize = 8 << 10;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For the author.
+    Debug,
+    /// What happened.
+    Info,
+    /// What should not have.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// One line.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub at_micros: i64,
+    /// Whose request wrote it.
+    pub tenant: TenantId,
+    /// The request.
+    pub request: RequestId,
+    /// How much it matters.
+    pub level: Level,
+    /// The text, without control characters.
+    pub message: Arc<str>,
+}
+
+/// The last lines of every service of a node.
+#[derive(Debug, Default)]
+pub struct Logs {
+    rings: Mutex<HashMap<ServiceName, VecDeque<LogLine>>>,
+}
+
+impl Logs {
+    /// The last lines of a service, oldest first.
+    pub fn lines(&self, service: &ServiceName) -> Vec<LogLine> {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        rings.get(service).map(|ring| ring.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    fn push(&self, service: &ServiceName, line: LogLine) {
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ring) = rings.get_mut(service) {
+            if ring.len() == LINES_MAX {
+                ring.pop_front();
+            }
+            ring.push_back(line);
+        } else {
+            rings.insert(service.clone(), VecDeque::from([line]));
+        }
+    }
+}
+
+/// The log of one instance, for the request that it serves at the moment.
+#[derive(Debug)]
+pub(crate) struct RequestLog {
+    logs: Arc<Logs>,
+    invocation: Arc<Invocation>,
+    budget: usize,
+    dropped: u64,
+    /// The beginning of a line that stdout has not ended yet.
+    partial: Vec<u8>,
+}
+
+impl RequestLog {
+    pub(crate) fn new(logs: Arc<Logs>, invocation: Arc<Invocation>, budget: usize) -> Self {
+        Self { logs, invocation, budget, dropped: 0, partial: Vec::new() }
+    }
+
+    pub(crate) fn begin(&mut self, invocation: Arc<Invocation>, budget: usize) {
+        self.invocation = invocation;
+        self.budget = budget;
+    }
+
+    pub(crate) fn write(&mut self, level: Level, message: &str) {
+        let length = message.len().min(LINE_BYTES_MAX);
+        if length > self.budget {
+            self.dropped += 1;
+            return;
+        }
+        self.budget -= length;
+        self.emit(level, clean(message));
+    }
+
+    /// Ends the request: the last line of stdout, and how many lines were dropped.
+    pub(crate) fn end(&mut self) {
+        if !self.partial.is_empty() {
+            let rest = std::mem::take(&mut self.partial);
+            self.write(Level::Info, &String::from_utf8_lossy(&rest));
+        }
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            self.emit(Level::Warn, format!("{dropped} log lines were over the budget of the request and are lost").into());
+        }
+    }
+
+    fn stdout(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = LINE_BYTES_MAX.saturating_sub(self.partial.len()).min(piece.len());
+            self.partial.extend_from_slice(&piece[..room]);
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.partial);
+                self.write(Level::Info, String::from_utf8_lossy(&line).trim_end());
+            }
+        }
+    }
+
+    fn emit(&self, level: Level, message: Arc<str>) {
+        let invocation = &self.invocation;
+        macro_rules! emit {
+            ($level:ident) => {
+                tracing::$level!(target: "terrace::service", service = %invocation.service, tenant.id = %invocation.tenant.id, request.id = %invocation.request, "{message}")
+            };
+        }
+        match level {
+            Level::Debug => emit!(debug),
+            Level::Info => emit!(info),
+            Level::Warn => emit!(warn),
+            Level::Error => emit!(error),
+        }
+        self.logs.push(
+            &invocation.service,
+            LogLine {
+                at_micros: jiff::Timestamp::now().as_microsecond(),
+                tenant: invocation.tenant.id.clone(),
+                request: invocation.request.clone(),
+                level,
+                message,
+            },
+        );
+    }
+}
+
+/// At most [`LINE_BYTES_MAX`], and no control characters: a guest must not forge a second line or
+/// write to an operator's terminal.
+fn clean(message: &str) -> Arc<str> {
+    let message = &message[..message.floor_char_boundary(LINE_BYTES_MAX)];
+    if message.chars().any(char::is_control) {
+        message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().into()
+    } else {
+        message.into()
+    }
+}
+
+/// A guest's stdout or stderr, which ends in its log.
+#[derive(Clone)]
+pub(crate) struct Output(pub(crate) Arc<Mutex<RequestLog>>);
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only preview 3 asks for this one, and preview 3 is not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stdout(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}

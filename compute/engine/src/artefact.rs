@@ -1,0 +1,124 @@
+//! Compiled services on disk.
+//!
+//! A file holds a MAC and the machine code. Loading machine code runs it, so a file is believed only
+//! when the MAC says that this installation wrote it; otherwise the component is compiled again.
+//! The name holds the hash of the component and of everything in the engine that the code depends
+//! on, so another wasmtime or other settings never meet an old file.
+
+use std::{
+    hash::{Hash as _, Hasher},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use wasmtime::{Engine, component::Component};
+
+use crate::{Config, Error};
+
+/// Length of the MAC at the beginning of a file.
+const MAC_BYTES: usize = 32;
+
+/// Where compiled services are kept.
+pub(crate) struct Artefacts {
+    dir: Option<PathBuf>,
+    key: [u8; 32],
+}
+
+impl Artefacts {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let key = match config.cache_key {
+            Some(key) => key,
+            None => {
+                let mut key = [0; 32];
+                getrandom::fill(&mut key).map_err(|error| Error::Start(error.to_string()))?;
+                key
+            }
+        };
+        Ok(Self { dir: config.cache_dir.clone(), key })
+    }
+
+    /// The compiled component: from the disk when it is there, or compiled and put there. Takes
+    /// seconds of CPU when it compiles; call it where blocking is fine.
+    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, Error> {
+        let Some(dir) = &self.dir else {
+            return Component::from_binary(engine, bytes).map_err(|error| Error::Compile(format!("{error:#}")));
+        };
+        let path = dir.join(name(engine, bytes));
+        if let Some(component) = self.load(engine, &path) {
+            return Ok(component);
+        }
+        let code = engine.precompile_component(bytes).map_err(|error| Error::Compile(format!("{error:#}")))?;
+        if let Err(error) = self.store(&path, &code) {
+            // The service runs all the same; it will be compiled again at the next start.
+            tracing::warn!(%error, path = %path.display(), "Could not keep a compiled service");
+        }
+        self.deserialize(engine, &code)
+    }
+
+    fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
+        let file = std::fs::read(path).ok()?;
+        let (mac, code) = file.split_at_checked(MAC_BYTES)?;
+        let name = path.file_name()?;
+        if self.mac(name.as_encoded_bytes(), code).verify_slice(mac).is_err() {
+            tracing::warn!(path = %path.display(), "A compiled service is not of this installation, and is compiled again");
+            return None;
+        }
+        self.deserialize(engine, code).ok()
+    }
+
+    fn deserialize(&self, engine: &Engine, code: &[u8]) -> Result<Component, Error> {
+        #[expect(unsafe_code, reason = "loading machine code cannot be made safe, only trusted")]
+        // SAFETY: `code` was made by `precompile_component` of an engine with the same compatibility
+        // hash: either a moment ago, or in a file whose MAC, keyed with a secret of this
+        // installation, covers these very bytes and the name that holds the hash. The bytes are in
+        // memory already, so nobody can change the file between the check and the use.
+        let component = unsafe { Component::deserialize(engine, code) };
+        component.map_err(|error| Error::Compile(format!("{error:#}")))
+    }
+
+    /// Writes beside the name and renames, so that a crash leaves no half file.
+    fn store(&self, path: &Path, code: &[u8]) -> std::io::Result<()> {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        std::fs::create_dir_all(dir)?;
+        let mut draft = tempfile::NamedTempFile::new_in(dir)?;
+        draft.write_all(&self.mac(name.as_encoded_bytes(), code).finalize().into_bytes())?;
+        draft.write_all(code)?;
+        draft.persist(path)?;
+        Ok(())
+    }
+
+    fn mac(&self, name: &[u8], code: &[u8]) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of 32 bytes");
+        mac.update(name);
+        mac.update(&[0]);
+        mac.update(code);
+        mac
+    }
+}
+
+/// `<hash of the component>-<hash of the engine>.cwasm`
+fn name(engine: &Engine, bytes: &[u8]) -> String {
+    let mut environment = Sha256Hasher(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut environment);
+    let environment = environment.0.finalize();
+    format!("{}-{}.cwasm", HEXLOWER.encode(&Sha256::digest(bytes)), HEXLOWER.encode(&environment[..16]))
+}
+
+/// Feeds what is hashed to SHA-256: the standard hasher gives 64 bits and may change with the
+/// compiler, and this names files that outlive it.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        u64::from_le_bytes(std::array::from_fn(|at| digest[at]))
+    }
+}

@@ -1,0 +1,183 @@
+//! The engine: loads releases, and answers requests with them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Empty};
+use terrace_compute_capability::{Capability, Invocation, Logs};
+use tokio::{sync::oneshot, time::Instant};
+use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
+
+use crate::{
+    Body, Config, Error, Fault, Release, ReleaseSpec,
+    admission::Admission,
+    artefact::Artefacts,
+    body::Outbound,
+    executor::Executor,
+    link::link,
+    pool,
+    task::{Answer, Job},
+    ticker::Ticker,
+};
+
+/// Runs services. Cheap to clone; the threads end with the last clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    wasm: wasmtime::Engine,
+    config: Arc<Config>,
+    capabilities: Vec<Arc<dyn Capability>>,
+    artefacts: Artefacts,
+    logs: Arc<Logs>,
+    admission: Arc<Admission>,
+    executor: Executor,
+}
+
+/// What the engine holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Instances alive, idle ones included.
+    pub instances: usize,
+    /// Instances that wait for a request.
+    pub idle: usize,
+    /// Requests that run.
+    pub in_flight: usize,
+}
+
+impl Engine {
+    /// Starts the guest threads. `capabilities` are all that a manifest may list.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when this machine cannot run it.
+    pub fn new(config: Config, capabilities: Vec<Arc<dyn Capability>>) -> Result<Self, Error> {
+        let wasm = pool::engine(&config)?;
+        let ticker = Arc::new(Ticker::start(&wasm).map_err(|error| Error::Start(error.to_string()))?);
+        let artefacts = Artefacts::new(&config)?;
+        let config = Arc::new(config);
+        let logs = Arc::new(Logs::default());
+        let executor = Executor::start(&config, &logs, &ticker)?;
+        Ok(Self(Arc::new(Inner { wasm, config, capabilities, artefacts, logs, admission: Arc::new(Admission::new()), executor })))
+    }
+
+    /// Compiles a component (or finds it compiled), links what its manifest lists, and checks that
+    /// it can answer. Seconds of CPU for a new component, on a thread for blocking work;
+    /// milliseconds for one that this installation has compiled before.
+    ///
+    /// # Errors
+    /// All of [`Error`]; each says what to change.
+    pub async fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
+        let allowed = self.0.config.memory_max_mib;
+        if spec.limits.memory_mib > allowed {
+            return Err(Error::LimitTooHigh { limit: "memory_mib", asked: spec.limits.memory_mib.into(), allowed: allowed.into() });
+        }
+        let inner = self.0.clone();
+        let load = tokio::task::spawn_blocking(move || inner.load(spec));
+        load.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Answers a request. Returns as soon as the guest has set status and headers; the body
+    /// streams, and ends in an error ([`Fault`] inside) when the guest fails later on.
+    ///
+    /// Dropping the future, or the body before its end, stops the guest.
+    ///
+    /// # Errors
+    /// See [`Fault`]; [`Fault::code`] is what a client may know.
+    pub async fn handle(&self, release: &Arc<Release>, invocation: Invocation, request: http::Request<Body>) -> Result<http::Response<Body>, Fault> {
+        let limits = release.limits();
+        if invocation.depth > limits.call_depth {
+            return Err(Fault::TooDeep);
+        }
+        if request.body().size_hint().lower() > limits.request_body_bytes() {
+            return Err(Fault::RequestTooLarge);
+        }
+        let deadline = Instant::from_std(invocation.deadline).min(Instant::now() + limits.wall());
+        let key = (invocation.tenant.id.clone(), release.service().clone());
+        let permit = self.0.admission.enter(key, limits.concurrency, self.0.config.queue_max, deadline).await?;
+
+        let (head, response) = oneshot::channel();
+        let (reader, gone) = oneshot::channel();
+        let answer = Arc::new(Answer::new(head));
+        let is_head = request.method() == http::Method::HEAD;
+        let job = Job {
+            release: release.clone(),
+            invocation: Arc::new(invocation),
+            request: with_host(request),
+            deadline,
+            answer: answer.clone(),
+            reader: gone,
+            permit,
+        };
+        let tenant = job.invocation.tenant.clone();
+        self.0.executor.run(&tenant.id, job).map_err(|_| Fault::Internal)?;
+        // The guest's thread has the same timer. This one holds when that thread is stuck in a host
+        // function, or in one long copy of memory.
+        let response = match tokio::time::timeout_at(deadline, response).await {
+            Ok(Ok(response)) => response?,
+            Ok(Err(_)) => return Err(Fault::Internal),
+            Err(_) => return Err(Fault::WallLimit),
+        };
+        bounded(response, limits.response_body_bytes(), is_head, answer, reader)
+    }
+
+    /// The last log lines of every service.
+    pub fn logs(&self) -> &Arc<Logs> {
+        &self.0.logs
+    }
+
+    /// What it holds at the moment.
+    pub fn stats(&self) -> Stats {
+        let (instances, idle) = self.0.executor.instances();
+        Stats { instances, idle, in_flight: self.0.executor.in_flight() }
+    }
+}
+
+impl Inner {
+    fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
+        let component = self.artefacts.component(&self.wasm, &spec.component)?;
+        let (pre, shared) = link(&component, &spec.capabilities, &self.capabilities)?;
+        let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
+        // Otherwise the first request would pay for it.
+        component.initialize_copy_on_write_image().map_err(|error| Error::Compile(format!("{error:#}")))?;
+        let facts = terrace_compute_capability::Release { id: spec.id, service: spec.service, limits: spec.limits, calls: spec.calls, shared };
+        Ok(Arc::new(Release { facts: Arc::new(facts), isolation: spec.isolation, pre }))
+    }
+}
+
+/// A guest may ask for the authority, so every request has one. One without a host comes from the
+/// platform itself.
+fn with_host(mut request: http::Request<Body>) -> http::Request<Body> {
+    let host = request.headers().get(http::header::HOST);
+    if request.uri().authority().is_none() && host.is_none_or(|host| host.to_str().is_err()) {
+        request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("service.internal"));
+    }
+    request
+}
+
+/// The response with its body counted and watched.
+fn bounded(
+    response: http::Response<WasiBody>,
+    body_max: u64,
+    is_head: bool,
+    answer: Arc<Answer>,
+    reader: oneshot::Sender<()>,
+) -> Result<http::Response<Body>, Fault> {
+    let (parts, inner) = response.into_parts();
+    let length = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if is_head {
+        // The client reads no body, but the guest may write one, and would take a closed stream for
+        // a failure.
+        let drain = Outbound { inner, left: body_max, expected: None, answer, reader: Some(reader) };
+        tokio::spawn(async move { drain.collect().await.map(drop) });
+        return Ok(http::Response::from_parts(parts, Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync()));
+    }
+    if length.is_some_and(|length| length > body_max) {
+        return Err(Fault::ResponseTooLarge);
+    }
+    let mut body = Outbound { inner, left: body_max, expected: length, answer, reader: Some(reader) };
+    if length == Some(0) {
+        body.complete();
+    }
+    Ok(http::Response::from_parts(parts, body.boxed_unsync()))
+}

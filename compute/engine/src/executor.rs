@@ -1,0 +1,133 @@
+//! The threads that run guests: one executor each, and nothing but guests on it.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use terrace_compute_capability::Logs;
+use terrace_ground_ids::TenantId;
+use tokio::sync::mpsc;
+
+use crate::{Config, Error, idle::Idle, instance::Instance, task::Job, ticker::Ticker, turns::Turns};
+
+/// How many more requests a tenant's own thread may have than the quietest one, before a request
+/// goes there. Staying is worth something: its idle instances are on its own thread.
+const PATIENCE: usize = 4;
+
+/// What the tasks of one thread share.
+pub(crate) struct Worker {
+    pub(crate) config: Arc<Config>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) turns: Arc<Turns>,
+    pub(crate) idle: Idle<Instance>,
+    /// Instances alive, over all threads.
+    pub(crate) live: Arc<AtomicUsize>,
+    in_flight: AtomicUsize,
+}
+
+/// All guest threads.
+pub(crate) struct Executor {
+    threads: Vec<(mpsc::UnboundedSender<Job>, Arc<Worker>)>,
+    live: Arc<AtomicUsize>,
+    hasher: RandomState,
+}
+
+impl Executor {
+    /// Starts the threads. They end when the executor is dropped.
+    pub(crate) fn start(config: &Arc<Config>, logs: &Arc<Logs>, ticker: &Arc<Ticker>) -> Result<Self, Error> {
+        let count = config.thread_count();
+        let live = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::with_capacity(count);
+        for number in 0..count {
+            let worker = Arc::new(Worker {
+                config: config.clone(),
+                logs: logs.clone(),
+                ticker: ticker.clone(),
+                turns: Arc::default(),
+                idle: Idle::new(config.idle_max.div_ceil(count), config.idle_per_tenant_max),
+                live: live.clone(),
+                in_flight: AtomicUsize::new(0),
+            });
+            // Unbounded, because every job in it holds a permit of `Admission`.
+            let (sender, jobs) = mpsc::unbounded_channel();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                // Guests' polls can last a tick; sockets and timers must not wait for 61 of them.
+                .event_interval(7)
+                .thread_name("terrace-guest-aux")
+                .build()
+                .map_err(|error| Error::Start(error.to_string()))?;
+            std::thread::Builder::new()
+                .name(format!("terrace-guest-{number}"))
+                .spawn({
+                    let worker = worker.clone();
+                    move || runtime.block_on(work(jobs, worker))
+                })
+                .map_err(|error| Error::Start(error.to_string()))?;
+            threads.push((sender, worker));
+        }
+        Ok(Self { threads, live, hasher: RandomState::new() })
+    }
+
+    /// Hands a request to the tenant's own thread, or to the quietest one when that is busy. Gives
+    /// the job back when the thread is gone.
+    pub(crate) fn run(&self, tenant: &TenantId, job: Job) -> Result<(), Job> {
+        let load = |at: usize| self.threads[at].1.in_flight.load(Ordering::Relaxed);
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
+        let home = self.hasher.hash_one(tenant) as usize % self.threads.len();
+        let quietest = (0..self.threads.len()).min_by_key(|at| load(*at)).unwrap_or(home);
+        let at = if load(home) > load(quietest) + PATIENCE { quietest } else { home };
+        let (sender, worker) = &self.threads[at];
+        worker.in_flight.fetch_add(1, Ordering::Relaxed);
+        sender.send(job).map_err(|error| {
+            worker.in_flight.fetch_sub(1, Ordering::Relaxed);
+            error.0
+        })
+    }
+
+    /// Instances alive, and idle ones among them.
+    pub(crate) fn instances(&self) -> (usize, usize) {
+        (self.live.load(Ordering::Relaxed), self.threads.iter().map(|(_, worker)| worker.idle.len()).sum())
+    }
+
+    /// Requests that run.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.threads.iter().map(|(_, worker)| worker.in_flight.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// The life of a thread.
+async fn work(mut jobs: mpsc::UnboundedReceiver<Job>, worker: Arc<Worker>) {
+    let idle_for = Duration::from_secs(worker.config.idle_seconds);
+    let mut sweep = tokio::time::interval(Duration::from_secs(1).min(idle_for.max(Duration::from_millis(10))));
+    loop {
+        tokio::select! {
+            job = jobs.recv() => match job {
+                Some(job) => {
+                    let worker = worker.clone();
+                    tokio::spawn(async move {
+                        let _count = InFlight(worker.clone());
+                        job.run(worker).await;
+                    });
+                }
+                None => return,
+            },
+            _ = sweep.tick() => drop(worker.idle.expire(idle_for)),
+        }
+    }
+}
+
+/// Counts a request out, also when its task panics.
+struct InFlight(Arc<Worker>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,131 @@
+//! One live instance: a store and the component in it. It belongs to one tenant for life.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use terrace_compute_capability::{Guest, Invocation, Logs};
+use wasmtime::{Store, UpdateDeadline};
+use wasmtime_wasi_http::{
+    WasiHttpView as _,
+    p2::bindings::{Proxy, http::types::Scheme},
+};
+
+use crate::{Config, Release, body::Inbound, meter::Meter, task::Answer, turns::Turns};
+
+/// Resources that a guest may keep between requests (its standard streams, a pollable). One that
+/// keeps more leaks, and is not used again.
+const KEPT_RESOURCES_MAX: usize = 32;
+
+/// Handles to resources that the component may hold, its own included.
+const HANDLES_MAX: usize = 4_096;
+
+/// A store, and the component in it.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    proxy: Proxy,
+    uses: u32,
+    pub(crate) meter: Arc<Meter>,
+    /// After the store: its place is free when its memory is.
+    _place: Place,
+}
+
+/// One of the places that the pool has.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// A place, unless `max` are taken.
+    pub(crate) fn take(live: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        live.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < max).then_some(count + 1)).ok()?;
+        Some(Self(live.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What an instance needs of its surroundings.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) logs: &'a Arc<Logs>,
+    pub(crate) turns: &'a Arc<Turns>,
+}
+
+impl Instance {
+    /// A fresh instance, for the tenant of `invocation`.
+    pub(crate) async fn new(
+        release: &Release,
+        invocation: Arc<Invocation>,
+        meter: Arc<Meter>,
+        place: Place,
+        around: &Surroundings<'_>,
+    ) -> wasmtime::Result<Self> {
+        let tenant = invocation.tenant.id.clone();
+        let guest = Guest::new(release.facts.clone(), invocation, around.logs.clone(), around.config.table_elements_max);
+        let mut store = Store::new(release.pre.engine(), guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(around.config.hostcall_mib << 20);
+        store.set_max_component_handles(HANDLES_MAX);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback({
+            let (meter, turns) = (meter.clone(), around.turns.clone());
+            move |_| {
+                if meter.is_over() {
+                    return Ok(UpdateDeadline::Interrupt);
+                }
+                let (meter, turns, tenant) = (meter.clone(), turns.clone(), tenant.clone());
+                Ok(UpdateDeadline::YieldCustom(
+                    1,
+                    Box::pin(async move {
+                        // tokio's own yield lets timers and sockets have their say before this task
+                        // is polled again.
+                        tokio::task::yield_now().await;
+                        let turn = turns.take(tenant).await;
+                        meter.hold(turn);
+                    }),
+                ))
+            }
+        });
+        let proxy = release.pre.instantiate_async(&mut store).await?;
+        Ok(Self { store, proxy, uses: 0, meter, _place: place })
+    }
+
+    /// Serves one request. The response goes to `answer`, before the guest's function returns.
+    pub(crate) async fn serve(
+        &mut self,
+        invocation: Arc<Invocation>,
+        request: http::Request<Inbound>,
+        answer: Arc<Answer>,
+    ) -> wasmtime::Result<()> {
+        self.uses = self.uses.saturating_add(1);
+        self.store.set_epoch_deadline(1);
+        let guest = self.store.data_mut();
+        guest.begin(invocation);
+        let mut http = guest.http();
+        let request = http.new_incoming_request(Scheme::Http, request)?;
+        let outparam = http.new_response_outparam_from_callback(move |response| answer.respond(response))?;
+        self.proxy.wasi_http_incoming_handler().call_handle(&mut self.store, request, outparam).await
+    }
+
+    /// Ends a request, whatever became of it.
+    pub(crate) fn end(&mut self) {
+        self.store.data_mut().end();
+    }
+
+    /// Whether memory was refused during this request.
+    pub(crate) fn was_refused_memory(&self) -> bool {
+        self.store.data().memory.refused()
+    }
+
+    /// Whether another request of the same tenant may use it. Only asked after a clean end.
+    pub(crate) fn is_reusable(&mut self, config: &Config) -> bool {
+        let guest = self.store.data_mut();
+        self.uses < config.uses_max
+            && guest.memory.bytes() <= config.idle_memory_max_mib << 20
+            && guest.table.iter_mut().nth(KEPT_RESOURCES_MAX).is_none()
+    }
+}

@@ -1,0 +1,36 @@
+//! Runs services in a sandbox: compiles, pools, instantiates, and bounds.
+//!
+//! The gateway, the event dispatcher and calls between services hand an [`Invocation`] and an HTTP
+//! request to [`Engine::handle`]; what comes back is a response that streams, or a [`Fault`]. A fault
+//! costs the one request. An instance belongs to one tenant and one release for life; it serves one
+//! request at a time, and one that trapped or passed a limit is never used again.
+//!
+//! Guests run on executors of their own, one thread per core, where a loop yields every millisecond
+//! and is charged for the CPU time it takes. Nothing that accepts, watches or times requests shares
+//! a thread with a guest.
+//!
+//! The engine knows neither tenants' data nor HTTP routes: capabilities are handed to it.
+
+mod admission;
+mod artefact;
+mod body;
+mod config;
+mod engine;
+mod executor;
+mod fault;
+mod idle;
+mod instance;
+mod link;
+mod meter;
+mod pool;
+mod release;
+mod task;
+mod ticker;
+mod turns;
+
+pub use body::{Body, BoxError};
+pub use config::Config;
+pub use engine::{Engine, Stats};
+pub use fault::{Error, Fault};
+pub use release::{Release, ReleaseSpec};
+pub use terrace_compute_capability::{Capability, Invocation, Isolation, Limits, Logs};

@@ -1,0 +1,49 @@
+//! Gives a component what its manifest lists, and nothing else.
+
+use std::sync::Arc;
+
+use terrace_compute_capability::{Capability, Guest, Shared, request::Request};
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use crate::Error;
+
+/// Links a component. Done once per load of a release, never per request.
+pub(crate) fn link(component: &Component, granted: &[String], known: &[Arc<dyn Capability>]) -> Result<(InstancePre<Guest>, Shared), Error> {
+    let engine = component.engine();
+    let mut linker = Linker::<Guest>::new(engine);
+    let mut shared = Shared::default();
+    let failed = |error: wasmtime::Error| Error::Link(format!("{error:#}"));
+
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
+    Request.link(&mut linker).map_err(failed)?;
+    for name in granted {
+        let Some(capability) = known.iter().find(|capability| capability.name() == name) else {
+            return Err(Error::UnknownCapability { name: name.clone(), nearest: nearest(name, known) });
+        };
+        capability.link(&mut linker).map_err(failed)?;
+        capability.share(&mut shared);
+    }
+
+    for (import, _) in component.component_type().imports(engine) {
+        let interface = import.split('@').next().unwrap_or(import);
+        let provider = known.iter().find(|capability| capability.interfaces().contains(&interface));
+        if let Some(provider) = provider
+            && !granted.iter().any(|name| name == provider.name())
+        {
+            return Err(Error::NotGranted { import: interface.to_owned(), capability: provider.name() });
+        }
+    }
+    let pre = linker.instantiate_pre(component).map_err(failed)?;
+    Ok((pre, shared))
+}
+
+/// The known word that a typing error is most likely to have come from.
+fn nearest(name: &str, known: &[Arc<dyn Capability>]) -> Option<&'static str> {
+    known
+        .iter()
+        .map(|capability| (strsim::damerau_levenshtein(name, capability.name()), capability.name()))
+        .min()
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, nearest)| nearest)
+}

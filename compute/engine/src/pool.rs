@@ -1,0 +1,53 @@
+//! The settings of wasmtime: what a guest may be made of, and how its memory is pooled.
+
+use std::num::NonZeroUsize;
+
+use wasmtime::{Config as WasmConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
+
+use crate::{Config, Error};
+
+/// Core instances, memories and tables of one component. What `wasm-component-ld` makes of a Rust
+/// crate has four, one and two.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 8;
+
+/// An engine for guests of this node.
+pub(crate) fn engine(config: &Config) -> Result<Engine, Error> {
+    let instances = config.instances_max;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(6))
+        .total_memories(instances.saturating_add(instances / 4))
+        .total_tables(instances.saturating_mul(3))
+        .total_stacks(instances)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memory_size((config.memory_max_mib as usize) << 20)
+        .table_elements(config.table_elements_max)
+        // What an instance leaves dirty up to here is cleared by hand instead of being unmapped:
+        // unmapping interrupts every other core that runs this process.
+        .linear_memory_keep_resident(1 << 20)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(32 << 10)
+        .decommit_batch_size(32)
+        // On wasmtime 48 a page that was swapped out while dirty would reach the next tenant
+        // (fixed in 50). Do not turn this on before.
+        .pagemap_scan(Enabled::No);
+
+    let mut wasm = WasmConfig::new();
+    wasm.allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .strategy(Strategy::Cranelift)
+        .memory_init_cow(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(config.stack_kib << 10)
+        // Host functions run on the same stack, above the guest's share.
+        .async_stack_size((config.stack_kib << 10) + (1536 << 10))
+        // Preview 2 needs none of the tables that concurrent guests would.
+        .concurrency_support(false)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(16))
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .parallel_compilation(true);
+    Engine::new(&wasm).map_err(|error| Error::Start(format!("{error:#}")))
+}

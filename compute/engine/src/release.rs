@@ -1,0 +1,63 @@
+//! A release: compiled once, linked once, instantiated for as many tenants as there are.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use terrace_compute_capability::{Guest, Isolation, Limits};
+use terrace_ground_ids::{ReleaseId, ServiceName};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+/// What is needed to load a release. All of it comes from the manifest and the upload.
+#[derive(Debug, Clone)]
+pub struct ReleaseSpec {
+    /// The release.
+    pub id: ReleaseId,
+    /// Its service.
+    pub service: ServiceName,
+    /// The WebAssembly component.
+    pub component: Bytes,
+    /// The capabilities to grant: `sql`, `events`, ...
+    pub capabilities: Vec<String>,
+    /// Whether instances are reused within a tenant.
+    pub isolation: Isolation,
+    /// What one request may use.
+    pub limits: Limits,
+    /// The services that it may call.
+    pub calls: Vec<ServiceName>,
+}
+
+/// A release that is ready to run. Dropping the last reference frees its code; requests that run
+/// hold one.
+pub struct Release {
+    pub(crate) facts: Arc<terrace_compute_capability::Release>,
+    pub(crate) isolation: Isolation,
+    pub(crate) pre: ProxyPre<Guest>,
+}
+
+impl Release {
+    /// Its id.
+    pub fn id(&self) -> &ReleaseId {
+        &self.facts.id
+    }
+
+    /// Its service.
+    pub fn service(&self) -> &ServiceName {
+        &self.facts.service
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.facts.limits
+    }
+
+    /// The services that it may call.
+    pub fn calls(&self) -> &[ServiceName] {
+        &self.facts.calls
+    }
+}
+
+impl std::fmt::Debug for Release {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Release({} {})", self.facts.service, self.facts.id)
+    }
+}

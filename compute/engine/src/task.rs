@@ -1,0 +1,201 @@
+//! One request on a guest's thread: takes an instance, runs it within its limits, and says what
+//! became of it.
+
+use std::{
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::FutureExt as _;
+use terrace_compute_capability::{Invocation, Isolation};
+use tokio::{sync::oneshot, time::Instant};
+use wasmtime_wasi_http::{WasiBody, p2::bindings::http::types::ErrorCode};
+
+use crate::{
+    Body, Fault, Release,
+    admission::Permit,
+    body::Inbound,
+    executor::Worker,
+    instance::{Instance, Place, Surroundings},
+    meter::Meter,
+};
+
+/// Where the outcome of a request goes: to the one who waits for the head, and to the body.
+pub(crate) struct Answer {
+    sender: Mutex<Option<oneshot::Sender<Result<http::Response<WasiBody>, Fault>>>>,
+    fault: OnceLock<Fault>,
+    request_too_large: AtomicBool,
+}
+
+impl Answer {
+    pub(crate) fn new(sender: oneshot::Sender<Result<http::Response<WasiBody>, Fault>>) -> Self {
+        Self { sender: Mutex::new(Some(sender)), fault: OnceLock::new(), request_too_large: AtomicBool::new(false) }
+    }
+
+    /// The guest set its response.
+    pub(crate) fn respond(&self, response: Result<http::Response<WasiBody>, ErrorCode>) {
+        let outcome = if self.request_too_large.load(Ordering::Relaxed) {
+            Err(Fault::RequestTooLarge)
+        } else {
+            response.map_err(|_| Fault::NoResponse)
+        };
+        self.send(outcome);
+    }
+
+    /// The request failed. Called before the store is dropped: see `Outbound`.
+    fn fail(&self, fault: Fault) {
+        let fault = if self.request_too_large.load(Ordering::Relaxed) { Fault::RequestTooLarge } else { fault };
+        let _ = self.fault.set(fault.clone());
+        self.send(Err(fault));
+    }
+
+    pub(crate) fn request_is_too_large(&self) {
+        self.request_too_large.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault.get().cloned()
+    }
+
+    fn send(&self, outcome: Result<http::Response<WasiBody>, Fault>) {
+        if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = sender.send(outcome);
+        }
+    }
+}
+
+/// A request that was admitted.
+pub(crate) struct Job {
+    pub(crate) release: Arc<Release>,
+    pub(crate) invocation: Arc<Invocation>,
+    pub(crate) request: http::Request<Body>,
+    pub(crate) deadline: Instant,
+    pub(crate) answer: Arc<Answer>,
+    /// Resolves to an error when nobody waits for the answer any more.
+    pub(crate) reader: oneshot::Receiver<()>,
+    pub(crate) permit: Permit,
+}
+
+/// Why the guest's function did not end cleanly.
+enum End {
+    Error(wasmtime::Error),
+    Fault(Fault),
+}
+
+impl Job {
+    /// Runs on the worker's thread, once.
+    pub(crate) async fn run(self, worker: Arc<Worker>) {
+        let Self { release, invocation, request, deadline, answer, reader, permit } = self;
+        let _awake = worker.ticker.awake();
+        let request = request.map(|inner| Inbound { inner, left: release.limits().request_body_bytes(), answer: answer.clone() });
+
+        let key = (invocation.tenant.id.clone(), release.id().clone());
+        let mut instance = worker.idle.take(&key);
+        let meter = instance.as_ref().map_or_else(|| Arc::new(Meter::new()), |instance| instance.meter.clone());
+        meter.begin(release.limits().cpu());
+        let ended = {
+            let work = async {
+                if worker.turns.is_waiting(&key.0) {
+                    meter.hold(worker.turns.clone().take(key.0.clone()).await);
+                }
+                let instance = match &mut instance {
+                    Some(instance) => instance,
+                    none => none.insert(instantiate(&release, &invocation, &meter, &worker).await?),
+                };
+                instance.serve(invocation.clone(), request, answer.clone()).await.map_err(End::Error)
+            };
+            let mut work = pin!(meter.charge(AssertUnwindSafe(work).catch_unwind()));
+            tokio::select! {
+                biased;
+                ended = &mut work => ended.unwrap_or_else(|panic| {
+                    tracing::error!(request.id = %invocation.request, service = %invocation.service, "A host function panicked: {}", said(&*panic));
+                    Err(End::Fault(Fault::Internal))
+                }),
+                () = gone(reader) => Err(End::Fault(Fault::Cancelled)),
+                () = tokio::time::sleep_until(deadline) => Err(End::Fault(Fault::WallLimit)),
+            }
+        };
+
+        match ended {
+            Ok(()) => {
+                // Does nothing when the guest has answered.
+                answer.send(Err(Fault::NoResponse));
+                if let Some(mut instance) = instance {
+                    instance.end();
+                    if release.isolation == Isolation::Tenant && instance.is_reusable(&worker.config) {
+                        drop(worker.idle.put(key, instance));
+                    }
+                }
+            }
+            Err(end) => {
+                let refused = instance.as_ref().is_some_and(Instance::was_refused_memory);
+                let fault = classify(end, &meter, refused, &invocation);
+                answer.fail(fault);
+                if let Some(instance) = &mut instance {
+                    instance.end();
+                }
+            }
+        }
+        drop(permit);
+    }
+}
+
+async fn instantiate(release: &Release, invocation: &Arc<Invocation>, meter: &Arc<Meter>, worker: &Worker) -> Result<Instance, End> {
+    let max = worker.config.instances_max as usize;
+    let place = loop {
+        if let Some(place) = Place::take(&worker.live, max) {
+            break place;
+        }
+        if worker.idle.evict().is_none() {
+            return Err(End::Fault(Fault::Overloaded));
+        }
+    };
+    let around = Surroundings { config: &worker.config, logs: &worker.logs, turns: &worker.turns };
+    Instance::new(release, invocation.clone(), meter.clone(), place, &around).await.map_err(|error| {
+        if meter.exceeded() || error.is::<wasmtime::Trap>() {
+            return End::Error(error);
+        }
+        tracing::error!(request.id = %invocation.request, service = %invocation.service, "Could not instantiate: {error:#}");
+        End::Fault(if error.is::<wasmtime::PoolConcurrencyLimitError>() { Fault::Overloaded } else { Fault::Instantiate })
+    })
+}
+
+/// Ends when nobody reads the answer any more; never, when it was read to its end.
+async fn gone(reader: oneshot::Receiver<()>) {
+    if reader.await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What the failure is called, and one line about it in our own log.
+fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocation) -> Fault {
+    let spent_ms = meter.spent().as_millis();
+    let (fault, detail) = match end {
+        End::Fault(Fault::Cancelled) => {
+            tracing::debug!(request.id = %invocation.request, service = %invocation.service, "The client went away");
+            return Fault::Cancelled;
+        }
+        End::Fault(fault) => (fault, None),
+        End::Error(error) => {
+            let fault = if meter.exceeded() {
+                Fault::CpuLimit
+            } else if refused_memory {
+                Fault::MemoryLimit
+            } else {
+                Fault::Trap
+            };
+            (fault, Some(error))
+        }
+    };
+    let detail = detail.map(|error| format!(": {error:?}")).unwrap_or_default();
+    tracing::warn!(request.id = %invocation.request, tenant.id = %invocation.tenant.id, service = %invocation.service, release = %invocation.release, spent_ms, "{fault}{detail}");
+    fault
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
