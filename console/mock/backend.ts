@@ -1,0 +1,217 @@
+// A control API in memory, for `npm run dev` and browser tests: the same contract, and traffic that moves.
+import type { Build, Cluster, CreateTenant, Meters, MetersError, Release, Service, Site, Tenant } from '@terrace/client';
+import { mockBackend, MockProblem, type MockRequest } from '@terrace/site/mock';
+import type { Plugin } from 'vite';
+
+const PASSWORD = 'terrace-demo-2026';
+const OPERATOR = { email: 'operator@terrace.example', name: 'Olive Operator' };
+const HOUR = 3_600_000;
+
+const back = (ms: number) => new Date(Date.now() - ms).toISOString();
+
+function tenant(id: string, slug: string, name: string, plan: Tenant['plan'], age: number, state: Tenant['state'] = 'active'): Tenant {
+  return {
+    id,
+    slug,
+    name,
+    plan,
+    state,
+    host: `${slug}.localhost`,
+    placement: { cluster: 'main', lane: 'l_7f3k9q', schemas: ['billing', 'identity', 'tasks'].map((service) => `${id}_${service}`) },
+    created_at: back(age),
+  };
+}
+
+function release(service: string, id: string, age: number, state: Release['state'], size_bytes: number, capabilities: string[]): Release {
+  const sha256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
+  return { id, service, state, size_bytes, sha256, capabilities, created_at: back(age) };
+}
+
+function service(name: string, title: string, releases: Release[]): Service {
+  return { name, title, current: releases.find(({ state }) => state === 'active') ?? null, releases };
+}
+
+function site(name: string, title: string, builds: [id: string, age: number, files: number, size_bytes: number][]): Site {
+  const all = builds.map(([id, age, files, size_bytes], index): Build => {
+    return { id, site: name, state: index === 0 ? 'active' : 'retained', files, size_bytes, created_at: back(age) };
+  });
+  return { name, title, current: all[0] ?? null, builds: all };
+}
+
+class World {
+  tenants: Tenant[] = [];
+  services: Service[] = [];
+  sites: Site[] = [];
+  clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
+  errors: MetersError[] = [];
+
+  constructor(readonly busy: boolean) {
+    if (!busy) return;
+    this.tenants = [
+      tenant('t_7f3k9q2m', 'acme', 'Acme', 'free', 50 * HOUR),
+      tenant('t_b4n8x2wd', 'globex', 'Globex', 'team', 49 * HOUR),
+      tenant('t_m6p3r9ke', 'initech', 'Initech', 'free', 5 * HOUR),
+      tenant('t_z2v7h5cs', 'umbrella', 'Umbrella Health Services', 'team', 300 * HOUR, 'suspended'),
+    ];
+    const data = ['sql', 'events', 'clock', 'log'];
+    this.services = [
+      service('billing', 'Billing', [release('billing', 'r_8c2m4x7q9d', 3 * HOUR, 'active', 512_331, data)]),
+      service('identity', 'Identity', [
+        release('identity', 'r_3k9f7w2nbe', 30 * HOUR, 'active', 548_202, [...data, 'password', 'token']),
+        release('identity', 'r_x5h2j8m3qa', 80 * HOUR, 'retained', 541_077, [...data, 'password', 'token']),
+      ]),
+      service('tasks', 'Tasks', [
+        release('tasks', 'r_q7d4n2v9kc', HOUR / 3, 'failed', 630_900, [...data, 'calls']),
+        release('tasks', 'r_7f3k9q2m4x', 2 * HOUR, 'active', 618_412, [...data, 'calls']),
+        release('tasks', 'r_w9b6t3z8hf', 26 * HOUR, 'retained', 611_030, [...data, 'calls']),
+      ]),
+    ];
+    this.sites = [
+      site('console', 'Terrace Console', [['b_0d4f7a91c2e85b36', 2 * HOUR, 6, 214_000]]),
+      site('tasks', 'Tasks', [
+        ['b_5e81bb02f6a3c947', 2 * HOUR, 6, 187_000],
+        ['b_c71930ad4be82f65', 40 * HOUR, 6, 183_400],
+      ]),
+    ];
+    const fail = (age: number, of: number, name: string, path: string, status: number, code: string): MetersError => ({
+      at: back(age),
+      request_id: `req_${(status * 7919 + age).toString(32).padStart(16, '7k2m9qx4w8bd3n5f').slice(-16)}`,
+      tenant: this.tenants[of]?.id ?? '',
+      service: name,
+      method: 'POST',
+      path,
+      status,
+      code,
+    });
+    this.errors = [
+      fail(8000, 1, 'tasks', '/api/tasks/boards/4/tasks', 504, 'service-cpu-limit'),
+      fail(21_000, 1, 'tasks', '/api/tasks/boards/4/tasks', 504, 'service-cpu-limit'),
+      fail(44_000, 0, 'identity', '/api/identity/session', 503, 'service-overloaded'),
+    ];
+  }
+
+  /** The last minute as a function of the time, so that it moves and two windows agree. */
+  meters(): Meters {
+    const second = Math.floor(Date.now() / 1000);
+    const series = Array.from({ length: 60 }, (_, index) => {
+      const at = second - 59 + index;
+      const wave = 42 + 16 * Math.sin(at / 7) + 9 * Math.sin(at / 2.3) + ((at * 7919) % 13);
+      const errors = at % 29 === 0 ? 2 : 0;
+      const p99_ms = 6 + 2 * Math.sin(at / 5) + ((at * 104_729) % 7) / 2;
+      return { at: new Date(at * 1000).toISOString(), requests: this.busy ? Math.round(wave) : 0, errors: this.busy ? errors : 0, p99_ms: this.busy ? p99_ms : 0 };
+    });
+    const requests = series.reduce((sum, point) => sum + point.requests, 0);
+    const errors = series.reduce((sum, point) => sum + point.errors, 0);
+    const part = (of: number, failed: number, p50_ms: number, p99_ms: number) => {
+      const count = Math.round(requests * of);
+      return { requests: count, errors: failed, rate_per_second: count / 60, p50_ms, p99_ms };
+    };
+    return {
+      at: new Date().toISOString(),
+      window_seconds: 60,
+      totals: part(1, errors, this.busy ? 1.84 : 0, this.busy ? 8.2 : 0),
+      tenants: this.tenants
+        .filter(({ state }) => state === 'active')
+        .map(({ id, slug }, index) => ({ tenant: id, slug, ...part([0.62, 0.31, 0.07][index] ?? 0, index === 1 ? errors : 0, 1.7 + index / 3, 7.9 + index * 3.3) })),
+      services: this.busy
+        ? [
+            { service: 'tasks', ...part(0.71, errors, 2.12, 9.4) },
+            { service: 'identity', ...part(0.21, 0, 1.08, 5.1) },
+            { service: 'billing', ...part(0.08, 0, 1.44, 4.2) },
+          ]
+        : [],
+      series,
+      errors: this.errors,
+    };
+  }
+}
+
+/** The Vite plugin. Scenarios of `POST /api/mock`: `empty`, `sample`, and those of the mock server. */
+export function mock(): Plugin {
+  let world = new World(true);
+
+  const allow = ({ cookie }: MockRequest) => {
+    if (!/session=operator/.test(cookie)) throw new MockProblem(401, 'unauthenticated', 'Please sign in');
+    return { operator: OPERATOR, expires_at: new Date(Date.now() + 12 * HOUR).toISOString() };
+  };
+  const find = <T>(list: T[], is: (one: T) => boolean): T => {
+    const found = list.find(is);
+    if (!found) throw new MockProblem(404, 'not-found', 'Not found');
+    return found;
+  };
+  const page = (items: unknown[]) => ({ body: { items, next_page_token: null } });
+
+  return mockBackend(
+    {
+      'POST /api/control/session': ({ body }) => {
+        if (body?.email !== OPERATOR.email || body?.password !== PASSWORD) {
+          throw new MockProblem(401, 'unauthenticated', 'Not signed in', 'The address or the password is wrong.');
+        }
+        const headers = { 'set-cookie': 'session=operator; Path=/; HttpOnly; SameSite=Strict' };
+        return { body: { operator: OPERATOR, expires_at: null }, headers };
+      },
+      'DELETE /api/control/session': () => ({ status: 204, headers: { 'set-cookie': 'session=; Path=/; Max-Age=0' } }),
+      'GET /api/control/session': (request) => ({ body: allow(request) }),
+      'GET /api/control/tenants': (request) => {
+        allow(request);
+        return page(world.tenants);
+      },
+      'POST /api/control/tenants': async (request) => {
+        allow(request);
+        const { slug, name, plan, owner } = request.body as CreateTenant;
+        if (world.tenants.some((one) => one.slug === slug)) {
+          throw new MockProblem(409, 'conflict', 'Conflict', 'The slug is taken.', [{ pointer: '/slug', detail: 'This slug is taken.' }]);
+        }
+        const created = tenant(`t_${Math.random().toString(32).slice(2, 10).padEnd(8, '2')}`, slug, name, plan === 'team' ? 'team' : 'free', 0);
+        world.tenants = [...world.tenants, created].sort((a, b) => (a.slug < b.slug ? -1 : 1));
+        const password = owner?.password ? {} : { password: 'violet-harbour-crisp-meadow-41' };
+        return { status: 201, body: { ...created, ...(owner ? { owner: { email: owner.email, name: owner.name, ...password } } : {}) } };
+      },
+      'GET /api/control/tenants/:tenant': ({ params }) => ({
+        body: find(world.tenants, ({ id, slug }) => id === params['tenant'] || slug === params['tenant']),
+      }),
+      'DELETE /api/control/tenants/:tenant': ({ params }) => {
+        const gone = find(world.tenants, ({ id }) => id === params['tenant']);
+        world.tenants = world.tenants.filter((one) => one !== gone);
+        return { status: 204 };
+      },
+      'GET /api/control/services': (request) => {
+        allow(request);
+        return page(world.services);
+      },
+      'POST /api/control/services/:service/activate': ({ params, body }) => {
+        const found = find(world.services, ({ name }) => name === params['service']);
+        const next = find(found.releases, ({ id }) => id === body?.release);
+        for (const one of found.releases) if (one.state === 'active') one.state = 'retained';
+        next.state = 'active';
+        found.current = next;
+        return { body: found };
+      },
+      'GET /api/control/sites': (request) => {
+        allow(request);
+        return page(world.sites);
+      },
+      'GET /api/control/clusters': (request) => {
+        allow(request);
+        return page(world.clusters);
+      },
+      'GET /api/control/meters': (request) => {
+        allow(request);
+        return { body: world.meters() };
+      },
+      'GET /api/control/meters/stream': (request) => {
+        allow(request);
+        return {
+          stream: (send) => {
+            const timer = setInterval(() => send({ event: 'meters', data: world.meters() }), 1000);
+            send({ event: 'meters', data: world.meters() });
+            return () => clearInterval(timer);
+          },
+        };
+      },
+    },
+    (scenario) => {
+      world = new World(scenario !== 'empty');
+    },
+  );
+}

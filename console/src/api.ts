@@ -1,0 +1,68 @@
+// Everything the console asks of the control API, over the generated client. It can do nothing that the API cannot.
+import {
+  createClient,
+  type Build,
+  type Cluster,
+  type CreatedTenant,
+  type CreateTenant,
+  type Meters,
+  type MetersError,
+  type Release,
+  type Service,
+  type Session,
+  type Site,
+  type Tenant,
+} from '@terrace/client';
+import { isUnreachable, problemOf } from '@terrace/site';
+
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, Service, Session, Site, Tenant };
+
+/** A page of a list: what is known so far, and where the rest begins. */
+export interface Page<T> {
+  items: T[];
+  next: string | null;
+}
+
+const client = createClient();
+
+/** Told how every call ended: whether anybody answered, and whether the session is over. */
+export const observer = {
+  answered: (_answered: boolean): void => {},
+  signedOut: (): void => {},
+};
+
+async function call<T>(answer: Promise<T>): Promise<T> {
+  try {
+    const value = await answer;
+    observer.answered(true);
+    return value;
+  } catch (error) {
+    observer.answered(!isUnreachable(error));
+    if (problemOf(error)?.status === 401) observer.signedOut();
+    throw error;
+  }
+}
+
+export const api = {
+  /** Not observed for 401: there, a wrong password is the answer and not the end of a session. */
+  signIn: (email: string, password: string): Promise<Session> => client.control.createSession({}, { email, password }),
+  signOut: () => call(client.control.deleteSession()),
+  session: (): Promise<Session> => call(client.control.getSession()),
+
+  tenants: async (after?: string): Promise<Page<Tenant>> => {
+    const page = await call(client.control.listTenants({ page_size: 200, ...(after ? { page_token: after } : {}) }));
+    return { items: page.items, next: page.next_page_token };
+  },
+  tenant: (tenant: string): Promise<Tenant> => call(client.control.getTenant({ tenant })),
+  createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.control.createTenant({}, tenant)),
+  deleteTenant: (tenant: string) => call(client.control.deleteTenant({ tenant })),
+
+  services: async (): Promise<Service[]> => (await call(client.control.listServices({ page_size: 200 }))).items,
+  activate: (service: string, release: string): Promise<Service> => call(client.control.activateRelease({ service }, { release })),
+  sites: async (): Promise<Site[]> => (await call(client.control.listSites({ page_size: 200 }))).items,
+  clusters: async (): Promise<Cluster[]> => (await call(client.control.listClusters({ page_size: 200 }))).items,
+
+  meters: (): Promise<Meters> => call(client.control.getMeters()),
+  /** Where the figures arrive every second, as server-sent events named `meters`. */
+  metersStream: '/api/control/meters/stream',
+};

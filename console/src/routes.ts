@@ -1,0 +1,11 @@
+// The addresses of the console.
+import { Router } from '@terrace/site';
+
+export const router = new Router({
+  overview: '/',
+  tenants: '/tenants',
+  tenant: '/tenants/:tenant',
+  services: '/services',
+  sites: '/sites',
+  clusters: '/clusters',
+});
