@@ -1,0 +1,166 @@
+//! How to reach the directory's database, and the sizes of what it makes.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use terrace_data_router::Address;
+use terrace_ground_ids::{ClusterName, SiteName};
+
+/// Configuration of the directory.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The database of the directory, which is also the first cluster.
+    pub database: Endpoint,
+    /// The secret from which the passwords of lanes are derived: at least 32 characters. It comes
+    /// from a file that only the platform reads.
+    pub lane_secret: String,
+    /// Name of the first cluster. Default `main`.
+    #[serde(default = "main_cluster")]
+    pub cluster: ClusterName,
+    /// Most tenants in one lane. Default 64.
+    #[serde(default = "lane_tenants_max")]
+    pub lane_tenants_max: u32,
+    /// Most connections of one process as one lane. Default 8.
+    #[serde(default = "lane_connections_max")]
+    pub lane_connections_max: u32,
+    /// Connections of the directory itself. Default 8.
+    #[serde(default = "connections_max")]
+    pub connections_max: usize,
+    /// What stands behind the slug in a tenant's host. Default `localhost`.
+    #[serde(default = "base_domain")]
+    pub base_domain: String,
+    /// The site that tenants' hosts show. Default `tasks`.
+    #[serde(default = "tenant_site")]
+    pub tenant_site: SiteName,
+    /// The site of operators, at `console.<base_domain>`. Default `console`.
+    #[serde(default = "console_site")]
+    pub console_site: SiteName,
+    /// How tenants' schemas are migrated.
+    #[serde(default)]
+    pub migrate: terrace_data_migrate::Config,
+    /// Milliseconds between two looks for changes of other nodes. Default 1,000.
+    #[serde(default = "poll_ms")]
+    pub poll_ms: u64,
+}
+
+/// A PostgreSQL database and the platform's own login to it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Directory of the unix socket. Either this or `host`.
+    #[serde(default)]
+    pub socket_dir: Option<PathBuf>,
+    /// Name or address for TCP.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The port, also in the name of the socket. Default 5432.
+    #[serde(default = "port")]
+    pub port: u16,
+    /// The database. Default `terrace`.
+    #[serde(default = "terrace")]
+    pub name: String,
+    /// The login. Default `terrace`.
+    #[serde(default = "terrace")]
+    pub user: String,
+    /// Its password.
+    #[serde(default)]
+    pub password: String,
+}
+
+impl Config {
+    /// A configuration with the defaults of every field but these two.
+    pub fn new(database: Endpoint, lane_secret: impl Into<String>) -> Self {
+        Self {
+            database,
+            lane_secret: lane_secret.into(),
+            cluster: main_cluster(),
+            lane_tenants_max: lane_tenants_max(),
+            lane_connections_max: lane_connections_max(),
+            connections_max: connections_max(),
+            base_domain: base_domain(),
+            tenant_site: tenant_site(),
+            console_site: console_site(),
+            migrate: terrace_data_migrate::Config::default(),
+            poll_ms: poll_ms(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The same place as the router names it.
+    pub fn address(&self) -> Address {
+        match &self.socket_dir {
+            Some(dir) => Address::Unix {
+                dir: dir.clone(),
+                port: self.port,
+            },
+            None => Address::Tcp {
+                host: self.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+                port: self.port,
+            },
+        }
+    }
+
+    pub(crate) fn to_postgres(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        match self.address() {
+            Address::Unix { dir, .. } => config.host_path(dir),
+            Address::Tcp { host, .. } => config.host(host),
+        };
+        config
+            .port(self.port)
+            .dbname(&self.name)
+            .user(&self.user)
+            .password(&self.password);
+        config
+            .application_name("terrace-directory")
+            .connect_timeout(std::time::Duration::from_secs(5));
+        config
+    }
+}
+
+fn main_cluster() -> ClusterName {
+    name("main")
+}
+
+fn tenant_site() -> SiteName {
+    name("tasks")
+}
+
+fn console_site() -> SiteName {
+    name("console")
+}
+
+fn name<T: std::str::FromStr<Err = terrace_ground_ids::Error>>(text: &str) -> T {
+    #[expect(clippy::expect_used, reason = "the three constants above are names")]
+    text.parse().expect("a constant name")
+}
+
+fn lane_tenants_max() -> u32 {
+    64
+}
+
+fn lane_connections_max() -> u32 {
+    8
+}
+
+fn connections_max() -> usize {
+    8
+}
+
+fn base_domain() -> String {
+    "localhost".to_owned()
+}
+
+fn poll_ms() -> u64 {
+    1_000
+}
+
+fn port() -> u16 {
+    5_432
+}
+
+fn terrace() -> String {
+    "terrace".to_owned()
+}

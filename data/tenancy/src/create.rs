@@ -1,0 +1,242 @@
+//! Creating a tenant: reserved, placed, built, migrated, hooked, active.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+use terrace_data_migrate::Migrations;
+use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, Slug, TenantId};
+use tokio_postgres::{GenericClient, error::SqlState};
+use tracing::info;
+
+use crate::{
+    Directory, Error, Step, Tenant, lane,
+    lifecycle::{Kind, Operation, detached},
+    schemas, view,
+};
+
+/// A tenant that is asked for.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    /// The first label of its host.
+    pub slug: Slug,
+    /// The name that people see, 1 to 200 characters.
+    pub name: String,
+    /// What it pays for.
+    pub plan: String,
+    /// What the hooks get (its first owner). Kept only until the creation is done.
+    pub context: Option<Json>,
+}
+
+/// The services that every tenant has, with what is served of each.
+const CURRENT: &str = "SELECT name, current FROM terrace.service WHERE current IS NOT NULL ORDER BY name";
+
+// Waits for an activation that is about to switch, and keeps the next one from it until this commits.
+const CURRENT_HELD: &str = "SELECT name FROM terrace.service WHERE current IS NOT NULL ORDER BY name FOR SHARE";
+
+const LACKING: &str = "SELECT s.name FROM terrace.service s JOIN terrace.release r ON r.id = s.current
+    LEFT JOIN terrace_events.principal p ON p.tenant_id = $1 AND p.service = s.name
+    WHERE p.ready_at IS NULL OR (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) < jsonb_array_length(r.migrations::jsonb)";
+
+impl Directory {
+    /// Creates a tenant, and returns when it is served. It goes on when the caller goes away, and
+    /// `resume` takes it up after a crash.
+    ///
+    /// # Errors
+    /// [`Error::SlugTaken`], [`Error::Invalid`]: nothing was begun. Any other: the tenant stays in the
+    /// state `creating`, until `resume` or a deletion.
+    pub async fn create_tenant(self: &Arc<Self>, new: NewTenant) -> Result<Arc<Tenant>, Error> {
+        if new.name.trim().is_empty() || new.name.chars().count() > 200 {
+            return Err(Error::Invalid("a tenant's name has 1 to 200 characters".to_owned()));
+        }
+        let directory = self.clone();
+        detached(async move {
+            let id = TenantId::random();
+            // Held before it can be seen, so that no other node takes it for abandoned.
+            let hold = directory.hold(id.as_str()).await?;
+            let operation = directory.reserve(&id, new).await?;
+            directory.drive(operation).await?;
+            hold.release().await;
+            let tenant = directory.tenants().by_id(&id).cloned();
+            tenant.ok_or_else(|| Error::unknown("tenant", &id))
+        })
+        .await
+    }
+
+    async fn reserve(&self, id: &TenantId, new: NewTenant) -> Result<Operation, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let inserted = transaction
+            .execute(
+                "INSERT INTO terrace.tenant (id, slug, name, plan, state, version) VALUES ($1, $2, $3, $4, 'creating', terrace.bump())",
+                &[&id.as_str(), &new.slug.as_str(), &new.name.trim(), &new.plan],
+            )
+            .await;
+        match inserted {
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Err(Error::SlugTaken(new.slug)),
+            outcome => outcome?,
+        };
+        let operation = Operation::begin(&transaction, id, Kind::Create, Step::Reserved, new.context).await?;
+        transaction.commit().await?;
+        Ok(operation)
+    }
+
+    /// Does what follows the last step; `None` at the end.
+    pub(crate) async fn create_step(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        match operation.step {
+            Step::Reserved => self.place(operation).await,
+            Step::Placed => self.build(operation).await,
+            Step::Built => self.migrate(operation).await,
+            Step::Migrated => self.call_hooks(operation).await,
+            Step::Hooked => self.finish(operation).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn place(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let lane = lane::assign(&transaction, &operation.tenant, &self.config).await?;
+        operation
+            .record(&transaction, Step::Placed, &json!({"lane": lane}))
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(Step::Placed))
+    }
+
+    async fn build(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let services: Vec<ServiceName> = current(&*transaction)
+            .await?
+            .into_iter()
+            .map(|(service, _)| service)
+            .collect();
+        let lane = lane_of(&*transaction, &operation.tenant).await?;
+        schemas::build(&transaction, &operation.tenant, &lane, &services).await?;
+        operation.record(&transaction, Step::Built, &json!({})).await?;
+        transaction.commit().await?;
+        Ok(Some(Step::Built))
+    }
+
+    async fn migrate(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        let mut client = self.pool.get().await?;
+        for (_, release) in current(&**client).await? {
+            let migrations = self.migrations_of(&release).await?;
+            terrace_data_migrate::apply(&mut client, &operation.tenant, &migrations, &self.config.migrate).await?;
+        }
+        drop(client);
+        self.mark(operation, Step::Migrated).await
+    }
+
+    async fn call_hooks(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        // The router asks the view where the tenant lives; a hook must find it there.
+        self.refresh().await?;
+        let services = current(&**self.pool.get().await?).await?;
+        for (service, release) in services {
+            self.hook(&operation.tenant, &service, &release, operation.context.as_ref())
+                .await?;
+        }
+        self.mark(operation, Step::Hooked).await
+    }
+
+    /// Calls the tenant-created hook of one service, unless it was done.
+    pub(crate) async fn hook(
+        &self,
+        tenant: &TenantId,
+        service: &ServiceName,
+        release: &ReleaseId,
+        context: Option<&Json>,
+    ) -> Result<(), Error> {
+        let key: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &service.as_str()];
+        let client = self.pool.get().await?;
+        let waiting = client
+            .query_opt(
+                "SELECT FROM terrace_events.principal WHERE tenant_id = $1 AND service = $2 AND ready_at IS NULL",
+                &key,
+            )
+            .await?;
+        drop(client);
+        if waiting.is_none() {
+            return Ok(());
+        }
+        let known = self
+            .tenants()
+            .by_id(tenant)
+            .cloned()
+            .ok_or_else(|| Error::unknown("tenant", tenant))?;
+        self.hooks()
+            .tenant_created(&known, service, release, context)
+            .await
+            .map_err(|message| Error::Hook {
+                hook: "tenant-created",
+                service: service.clone(),
+                message,
+            })?;
+        let client = self.pool.get().await?;
+        client
+            .execute(
+                "UPDATE terrace_events.principal SET ready_at = now() WHERE tenant_id = $1 AND service = $2",
+                &key,
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Makes the tenant active, unless a release was activated meanwhile that it has not got: then the
+    /// steps are walked once more.
+    async fn finish(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        transaction.query(CURRENT_HELD, &[]).await?;
+        let lacking = transaction.query(LACKING, &[&operation.tenant.as_str()]).await?;
+        if !lacking.is_empty() {
+            operation.record(&transaction, Step::Placed, &json!({})).await?;
+            transaction.commit().await?;
+            return Ok(Some(Step::Placed));
+        }
+        transaction
+            .execute("UPDATE terrace.tenant SET state = 'active', version = terrace.bump() WHERE id = $1 AND state = 'creating'", &[&operation.tenant.as_str()])
+            .await?;
+        operation.record(&transaction, Step::Active, &json!({})).await?;
+        operation.end(&transaction).await?;
+        transaction.commit().await?;
+        drop(client);
+        self.refresh().await?;
+        info!(tenant.id = %operation.tenant, "Created a tenant");
+        Ok(Some(Step::Active))
+    }
+
+    /// The checked migrations of a release, from memory after the first time.
+    pub(crate) async fn migrations_of(&self, release: &ReleaseId) -> Result<Migrations, Error> {
+        if let Some(known) = self.migrations_lock().get(release) {
+            return Ok(known.clone());
+        }
+        let facts = self.release(release).await?;
+        let migrations = Migrations::read(&facts.release.service, &facts.migrations)?;
+        self.migrations_lock().insert(release.clone(), migrations.clone());
+        Ok(migrations)
+    }
+}
+
+async fn current(client: &impl GenericClient) -> Result<Vec<(ServiceName, ReleaseId)>, Error> {
+    let rows = client.query(CURRENT, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                view::parsed(row, 0, "service name")?,
+                view::parsed(row, 1, "release id")?,
+            ))
+        })
+        .collect()
+}
+
+pub(crate) async fn lane_of(client: &impl GenericClient, tenant: &TenantId) -> Result<LaneId, Error> {
+    let row = client
+        .query_opt("SELECT lane FROM terrace.tenant WHERE id = $1", &[&tenant.as_str()])
+        .await?;
+    let row = row.ok_or_else(|| Error::unknown("tenant", tenant))?;
+    view::optional(&row, 0, "lane id")?.ok_or_else(|| Error::Corrupt {
+        what: "lane of a tenant",
+        value: tenant.to_string(),
+    })
+}

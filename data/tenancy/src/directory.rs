@@ -1,0 +1,179 @@
+//! The directory itself: connections, the view, and the task that keeps the view fresh.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use terrace_data_migrate::Migrations;
+use terrace_ground_ids::ReleaseId;
+use tokio::sync::watch;
+use tokio_postgres::NoTls;
+use tracing::warn;
+
+use crate::{Config, Error, Hooks, Snapshot, View, hooks::NoHooks};
+
+/// The directory of one installation. One per process, behind an `Arc`.
+pub struct Directory {
+    pub(crate) config: Config,
+    pub(crate) pool: Pool,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) snapshot: ArcSwap<Option<Snapshot>>,
+    /// Checked migrations of releases; a release never changes, so an entry is never stale.
+    pub(crate) migrations: Mutex<HashMap<ReleaseId, Migrations>>,
+    refreshing: tokio::sync::Mutex<()>,
+    changed: watch::Sender<u64>,
+    hooks: OnceLock<Arc<dyn Hooks>>,
+}
+
+impl Directory {
+    /// Connects. The view is empty until [`Directory::install`] or [`Directory::refresh`]. A task
+    /// looks for changes of other nodes until the directory is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Config`]. The database is not asked for anything yet.
+    pub fn connect(config: Config) -> Result<Arc<Self>, Error> {
+        if config.lane_secret.len() < 32 {
+            return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
+        }
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_config(config.database.to_postgres(), NoTls, recycling);
+        let pool = Pool::builder(manager)
+            .max_size(config.connections_max.max(2))
+            .wait_timeout(Some(Duration::from_secs(10)))
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::Config(error.to_string()))?;
+        let poll = Duration::from_millis(config.poll_ms.max(10));
+        let directory = Arc::new(Self {
+            config,
+            pool,
+            view: ArcSwap::default(),
+            snapshot: ArcSwap::default(),
+            migrations: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            changed: watch::Sender::new(0),
+            hooks: OnceLock::new(),
+        });
+        tokio::spawn(follow(Arc::downgrade(&directory), poll));
+        Ok(directory)
+    }
+
+    /// Gives the platform's part in lifecycles. Once, before the first tenant is created; a second
+    /// call changes nothing.
+    pub fn set_hooks(&self, hooks: Arc<dyn Hooks>) {
+        drop(self.hooks.set(hooks));
+    }
+
+    pub(crate) fn hooks(&self) -> Arc<dyn Hooks> {
+        self.hooks.get().cloned().unwrap_or_else(|| Arc::new(NoHooks))
+    }
+
+    /// The connections of the platform's own login. For the event log and the dispatcher, which live
+    /// in the same database; never for a statement of a service.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// What the directory knows now, from memory.
+    pub fn tenants(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Tells when the view changed: its version. For caches that are built from it.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Brings the view up to what is committed. Every change through this directory does it already.
+    ///
+    /// # Errors
+    /// When the database is away; the old view stays.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        // One at a time, so that an older answer never replaces a newer one.
+        let _turn = self.refreshing.lock().await;
+        let mut client = self.pool.get().await?;
+        if let Some(view) = View::load(&mut client, &self.view.load(), &self.config).await? {
+            let version = view.version();
+            self.view.store(Arc::new(view));
+            self.changed.send_replace(version);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn migrations_lock(&self) -> std::sync::MutexGuard<'_, HashMap<ReleaseId, Migrations>> {
+        self.migrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the right to change one thing, for as long as the guard lives. Another node, or another
+    /// request, that wants it meanwhile gets [`Error::Busy`].
+    pub(crate) async fn hold(&self, what: &str) -> Result<Hold, Error> {
+        let client = self.pool.get().await?;
+        let row = client
+            .query_one("SELECT pg_try_advisory_lock(hashtextextended($1, 1))", &[&what])
+            .await?;
+        if row.try_get(0)? {
+            Ok(Hold {
+                client: Some(client),
+                what: what.to_owned(),
+            })
+        } else {
+            Err(Error::Busy { what: what.to_owned() })
+        }
+    }
+}
+
+/// A session lock on the connection it lives on. Had the process been killed, PostgreSQL would let go
+/// of it with the connection; so nothing has to expire.
+pub(crate) struct Hold {
+    client: Option<Object>,
+    what: String,
+}
+
+impl Hold {
+    /// Gives the right back and the connection to the pool.
+    pub(crate) async fn release(mut self) {
+        if let Some(client) = &self.client
+            && client
+                .execute("SELECT pg_advisory_unlock(hashtextextended($1, 1))", &[&self.what])
+                .await
+                .is_ok()
+        {
+            self.client = None;
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Not released in peace: the lock must not go back into the pool with the connection.
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+async fn follow(directory: Weak<Directory>, every: Duration) {
+    let mut away = false;
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(directory) = directory.upgrade() else { return };
+        if directory.view.load().version() == 0 {
+            // Not installed yet, or nobody has looked.
+            continue;
+        }
+        match directory.refresh().await {
+            Ok(()) => away = false,
+            Err(error) if !away => {
+                away = true;
+                warn!(%error, "Cannot look for changes in the directory; serving from what is known");
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Lanes: giving a tenant a login role with room, and making a new one when all are full.
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use terrace_ground_ids::{LaneId, TenantId};
+use tokio_postgres::Transaction;
+
+use crate::{Config, Error};
+
+/// The password of a lane: derived, so that no table holds it and every node knows it.
+pub(crate) fn password(secret: &str, login: &str) -> String {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
+    mac.update(login.as_bytes());
+    HEXLOWER.encode(&mac.finalize().into_bytes())
+}
+
+/// Gives `tenant` a seat in a lane with room. The lock makes two creations at once agree on who takes
+/// the last seat, and on who makes the next lane; it is held for one short transaction.
+pub(crate) async fn assign(transaction: &Transaction<'_>, tenant: &TenantId, config: &Config) -> Result<LaneId, Error> {
+    transaction
+        .execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('terrace lanes', 1))",
+            &[],
+        )
+        .await?;
+    let cluster = config.cluster.as_str();
+    let free = transaction
+        .query_opt(
+            "SELECT id FROM terrace.lane WHERE cluster = $1 AND tenants < capacity ORDER BY created_at, id LIMIT 1",
+            &[&cluster],
+        )
+        .await?;
+    let lane: LaneId = match &free {
+        Some(row) => crate::view::parsed(row, 0, "lane id")?,
+        None => open(transaction, config).await?,
+    };
+    transaction
+        .execute(
+            "UPDATE terrace.lane SET tenants = tenants + 1 WHERE id = $1",
+            &[&lane.as_str()],
+        )
+        .await?;
+    transaction
+        .execute(
+            "UPDATE terrace.tenant SET lane = $2, version = terrace.bump() WHERE id = $1",
+            &[&tenant.as_str(), &lane.as_str()],
+        )
+        .await?;
+    Ok(lane)
+}
+
+/// A new lane: its login role, and its row.
+async fn open(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, Error> {
+    let id = LaneId::random();
+    let login = login(&id);
+    // The verifier instead of the password, so that a server that logs statements does not log it.
+    let verifier = postgres_protocol::password::scram_sha_256(password(&config.lane_secret, &login).as_bytes());
+    let limit = i32::try_from(config.lane_connections_max.max(1)).unwrap_or(i32::MAX / 2);
+    // Twice what one process may hold: when a node is replaced, the old and the new run side by side.
+    let sql = format!(
+        "CREATE ROLE \"{login}\" LOGIN NOINHERIT CONNECTION LIMIT {} PASSWORD '{verifier}'",
+        limit * 2
+    );
+    transaction.batch_execute(&sql).await?;
+    transaction
+        .execute(
+            "INSERT INTO terrace.lane (id, cluster, login, capacity, connection_limit) VALUES ($1, $2, $3, $4, $5)",
+            &[
+                &id.as_str(),
+                &config.cluster.as_str(),
+                &login,
+                &i32::try_from(config.lane_tenants_max.max(1)).unwrap_or(i32::MAX),
+                &limit,
+            ],
+        )
+        .await?;
+    Ok(id)
+}
+
+/// The login role of a lane: `lane_7f3k9q`.
+pub(crate) fn login(lane: &LaneId) -> String {
+    format!("lane_{}", lane.as_str().trim_start_matches("l_"))
+}

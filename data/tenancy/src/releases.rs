@@ -1,0 +1,289 @@
+//! Releases of services: uploaded whole, never changed, found again by content.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use terrace_data_migrate::{File, Migrations};
+use terrace_ground_ids::{ReleaseId, ServiceName};
+use tokio_postgres::Row;
+
+use crate::{Directory, Error, Service, view};
+
+/// A bundle that is uploaded.
+#[derive(Debug, Clone)]
+pub struct NewRelease {
+    /// The service; it is made when it is new.
+    pub service: ServiceName,
+    /// The name that people see.
+    pub title: String,
+    /// What the manifest asks for.
+    pub capabilities: Vec<String>,
+    /// `service.toml`, as it came.
+    pub manifest: String,
+    /// `openapi.json`, as it came.
+    pub contract: String,
+    /// `migrations/*.sql`.
+    pub migrations: Vec<File>,
+    /// `service.wasm`.
+    pub component: Vec<u8>,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReleaseState {
+    /// There, and never served.
+    Uploaded,
+    /// The one that is served.
+    Active,
+    /// Was served, and can be again.
+    Retained,
+    /// Its activation failed.
+    Failed,
+}
+
+impl ReleaseState {
+    /// `uploaded`, `active`, `retained`, `failed`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uploaded => "uploaded",
+            Self::Active => "active",
+            Self::Retained => "retained",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for ReleaseState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One release, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Its service.
+    pub service: ServiceName,
+    /// What became of it.
+    pub state: ReleaseState,
+    /// Of the whole bundle, hexadecimal.
+    pub sha256: String,
+    /// Of the component, in bytes.
+    pub size_bytes: u64,
+    /// What the manifest asks for.
+    pub capabilities: Vec<String>,
+    /// Why its activation failed.
+    pub error: Option<String>,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+}
+
+/// One release with its texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseFacts {
+    /// The release.
+    pub release: Release,
+    /// `service.toml`.
+    pub manifest: String,
+    /// `openapi.json`.
+    pub contract: String,
+    /// The migrations, in order.
+    pub migrations: Vec<File>,
+}
+
+const COLUMNS: &str =
+    "id, service, state, sha256, size_bytes, capabilities, error, (extract(epoch FROM created_at) * 1000000)::bigint";
+
+impl Directory {
+    /// Stores a bundle. The same bundle a second time is the same release.
+    ///
+    /// # Errors
+    /// [`Error::Migrate`] when the guard refuses a migration; [`Error::Invalid`] for a reserved name.
+    pub async fn put_release(&self, new: NewRelease) -> Result<Release, Error> {
+        if new.service.as_str() == "owner" || new.service.as_str() == "control" || new.service.as_str() == "events" {
+            // `owner` would be the owner role's name; the other two are paths of the platform.
+            return Err(Error::Invalid(format!("a service may not be called `{}`", new.service)));
+        }
+        // The release keeps them in order, so that a reader need not sort.
+        let checked = Migrations::read(&new.service, &new.migrations)?;
+        let mut files = new.migrations;
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        let migrations = json!(
+            files
+                .iter()
+                .map(|file| json!({"name": file.name, "sql": file.sql}))
+                .collect::<Vec<_>>()
+        )
+        .to_string();
+        let mut hash = Sha256::new();
+        for part in [
+            new.manifest.as_bytes(),
+            new.contract.as_bytes(),
+            migrations.as_bytes(),
+            &new.component,
+        ] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(part);
+        }
+        let sha256 = HEXLOWER.encode(&hash.finalize());
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        transaction
+            .execute("INSERT INTO terrace.service (name, title) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET title = excluded.title", &[&new.service.as_str(), &new.title])
+            .await?;
+        let there = transaction
+            .query_opt(
+                &format!("SELECT {COLUMNS} FROM terrace.release WHERE service = $1 AND sha256 = $2"),
+                &[&new.service.as_str(), &sha256],
+            )
+            .await?;
+        let row = match there {
+            Some(row) => row,
+            None => {
+                let size = i64::try_from(new.component.len()).unwrap_or(i64::MAX);
+                let insert = format!(
+                    "INSERT INTO terrace.release (id, service, state, sha256, size_bytes, capabilities, manifest, contract, migrations, component)
+                     VALUES ($1, $2, 'uploaded', $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}"
+                );
+                let id = ReleaseId::random();
+                transaction
+                    .query_one(
+                        &insert,
+                        &[
+                            &id.as_str(),
+                            &new.service.as_str(),
+                            &sha256,
+                            &size,
+                            &new.capabilities,
+                            &new.manifest,
+                            &new.contract,
+                            &migrations,
+                            &new.component,
+                        ],
+                    )
+                    .await?
+            }
+        };
+        transaction.execute("SELECT terrace.bump()", &[]).await?;
+        transaction.commit().await?;
+        drop(client);
+        let release = release(&row)?;
+        self.migrations_lock().insert(release.id.clone(), checked);
+        self.refresh().await?;
+        Ok(release)
+    }
+
+    /// Every service with its releases, the newest first.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn services(&self) -> Result<Vec<(Service, Vec<Release>)>, Error> {
+        let client = self.pool.get().await?;
+        let rows = client
+            .query(
+                &format!("SELECT {COLUMNS} FROM terrace.release ORDER BY created_at DESC, id"),
+                &[],
+            )
+            .await?;
+        let releases = rows.iter().map(release).collect::<Result<Vec<_>, _>>()?;
+        let rows = client
+            .query("SELECT name, title, current FROM terrace.service ORDER BY name", &[])
+            .await?;
+        let mut services = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let service = Service {
+                name: view::parsed(row, 0, "service name")?,
+                title: row.try_get(1)?,
+                current: view::optional(row, 2, "release id")?,
+            };
+            let own = releases
+                .iter()
+                .filter(|release| release.service == service.name)
+                .cloned()
+                .collect();
+            services.push((service, own));
+        }
+        Ok(services)
+    }
+
+    /// One release with its manifest, contract and migrations.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub async fn release(&self, id: &ReleaseId) -> Result<ReleaseFacts, Error> {
+        let client = self.pool.get().await?;
+        let row = client
+            .query_opt(
+                &format!("SELECT {COLUMNS}, manifest, contract, migrations FROM terrace.release WHERE id = $1"),
+                &[&id.as_str()],
+            )
+            .await?
+            .ok_or_else(|| Error::unknown("release", id))?;
+        #[derive(Deserialize)]
+        struct Stored {
+            name: String,
+            sql: String,
+        }
+        let migrations: &str = row.try_get(10)?;
+        let stored: Vec<Stored> = serde_json::from_str(migrations).map_err(|_| Error::Corrupt {
+            what: "list of migrations",
+            value: id.to_string(),
+        })?;
+        Ok(ReleaseFacts {
+            release: release(&row)?,
+            manifest: row.try_get(8)?,
+            contract: row.try_get(9)?,
+            migrations: stored
+                .into_iter()
+                .map(|file| File {
+                    name: file.name,
+                    sql: file.sql,
+                })
+                .collect(),
+        })
+    }
+
+    /// The component of a release, as it was uploaded.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub async fn component(&self, id: &ReleaseId) -> Result<Vec<u8>, Error> {
+        let client = self.pool.get().await?;
+        let row = client
+            .query_opt("SELECT component FROM terrace.release WHERE id = $1", &[&id.as_str()])
+            .await?;
+        Ok(row.ok_or_else(|| Error::unknown("release", id))?.try_get(0)?)
+    }
+}
+
+fn release(row: &Row) -> Result<Release, Error> {
+    let state: &str = row.try_get(2)?;
+    Ok(Release {
+        id: view::parsed(row, 0, "release id")?,
+        service: view::parsed(row, 1, "service name")?,
+        state: [
+            ReleaseState::Uploaded,
+            ReleaseState::Active,
+            ReleaseState::Retained,
+            ReleaseState::Failed,
+        ]
+        .into_iter()
+        .find(|known| known.as_str() == state)
+        .ok_or_else(|| Error::Corrupt {
+            what: "state of a release",
+            value: state.to_owned(),
+        })?,
+        sha256: row.try_get(3)?,
+        size_bytes: u64::try_from(row.try_get::<_, i64>(4)?).unwrap_or(0),
+        capabilities: row.try_get(5)?,
+        error: row.try_get(6)?,
+        created_at: Timestamp::from_microsecond(row.try_get(7)?).unwrap_or_default(),
+    })
+}

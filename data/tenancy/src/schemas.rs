@@ -1,0 +1,147 @@
+//! The schemas and roles of one tenant: made in one transaction, removed in one transaction.
+//!
+//! Names go into statements as text, because DDL takes no parameters. That is safe for ids that were
+//! parsed (ground/ids): their alphabet holds no quote.
+
+use std::fmt::Write;
+
+use terrace_ground_ids::{LaneId, ServiceName, TenantId};
+use tokio_postgres::Transaction;
+
+use crate::{Error, lane};
+
+/// Makes what is missing: the owner role, the stream, and for each of `services` the schema, the
+/// runtime role, its grants, and the lane's right to act as it.
+pub(crate) async fn build(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    lane: &LaneId,
+    services: &[ServiceName],
+) -> Result<(), Error> {
+    // Two nodes at once (a creation, and the activation of a new service) must not both create.
+    transaction
+        .execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
+            &[&tenant.as_str()],
+        )
+        .await?;
+    let owner = tenant.owner_role();
+    let there = transaction
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), current_setting('server_version_num')::integer",
+            &[&owner],
+        )
+        .await?;
+    let (has_owner, version): (bool, i32) = (there.try_get(0)?, there.try_get(1)?);
+    let mut sql = String::new();
+    if !has_owner {
+        write_sql(
+            &mut sql,
+            format_args!(
+                "CREATE ROLE \"{owner}\" NOLOGIN; ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"
+            ),
+        );
+    }
+    let known = known(transaction, tenant).await?;
+    let login = lane::login(lane);
+    // Before 16 there are no options; the lane is NOINHERIT, which says the same.
+    let options = if version >= 160_000 {
+        " WITH INHERIT FALSE, SET TRUE"
+    } else {
+        ""
+    };
+    for service in services {
+        let schema = tenant.schema(service);
+        if known.contains(&schema) {
+            continue;
+        }
+        write_sql(
+            &mut sql,
+            format_args!(
+                "CREATE ROLE \"{schema}\" NOLOGIN;
+                 CREATE SCHEMA \"{schema}\" AUTHORIZATION \"{owner}\";
+                 GRANT USAGE ON SCHEMA \"{schema}\" TO \"{schema}\";
+                 ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" IN SCHEMA \"{schema}\" GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO \"{schema}\";
+                 ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" IN SCHEMA \"{schema}\" GRANT USAGE ON SEQUENCES TO \"{schema}\";
+                 GRANT \"{schema}\" TO \"{login}\"{options};
+                 INSERT INTO terrace_events.principal (role, tenant_id, service) VALUES ('{schema}', '{tenant}', '{service}');"
+            ),
+        );
+    }
+    write_sql(
+        &mut sql,
+        format_args!("INSERT INTO terrace_events.stream (tenant_id) VALUES ('{tenant}') ON CONFLICT DO NOTHING;"),
+    );
+    transaction.batch_execute(&sql).await?;
+    Ok(())
+}
+
+/// What a removal found, for the evidence.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct Removed {
+    pub(crate) schemas: Vec<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) tables: i64,
+    pub(crate) bytes: i64,
+}
+
+/// Removes the tenant's schemas with all that is in them, and its roles. Finds them by name in the
+/// catalogue, not in the list of principals: what a crash left behind goes too.
+pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<Removed, Error> {
+    transaction
+        .execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
+            &[&tenant.as_str()],
+        )
+        .await?;
+    // `_` stands for any character in LIKE, hence starts_with.
+    let prefix = format!("{tenant}_");
+    let row = transaction
+        .query_one(
+            "SELECT coalesce((SELECT array_agg(nspname::text ORDER BY nspname) FROM pg_namespace WHERE starts_with(nspname, $1)), '{}'),
+                    coalesce((SELECT array_agg(rolname::text ORDER BY rolname) FROM pg_roles WHERE starts_with(rolname, $1)), '{}')",
+            &[&prefix],
+        )
+        .await?;
+    let mut removed = Removed {
+        schemas: row.try_get(0)?,
+        roles: row.try_get(1)?,
+        ..Removed::default()
+    };
+    let row = transaction
+        .query_one(
+            "SELECT count(*), coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p')",
+            &[&removed.schemas],
+        )
+        .await?;
+    (removed.tables, removed.bytes) = (row.try_get(0)?, row.try_get(1)?);
+    let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
+    for schema in &removed.schemas {
+        write_sql(&mut sql, format_args!("DROP SCHEMA \"{schema}\" CASCADE;"));
+    }
+    for role in &removed.roles {
+        // The default privileges that name it go with this; memberships go with the role.
+        write_sql(&mut sql, format_args!("DROP OWNED BY \"{role}\" CASCADE;"));
+    }
+    for role in &removed.roles {
+        write_sql(&mut sql, format_args!("DROP ROLE \"{role}\";"));
+    }
+    transaction.batch_execute(&sql).await?;
+    Ok(removed)
+}
+
+async fn known(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<String>, Error> {
+    let rows = transaction
+        .query(
+            "SELECT role FROM terrace_events.principal WHERE tenant_id = $1",
+            &[&tenant.as_str()],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+fn write_sql(sql: &mut String, statements: std::fmt::Arguments<'_>) {
+    let written = sql.write_fmt(statements);
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
+}

@@ -1,0 +1,337 @@
+//! What a node knows of the directory, in memory: tenants by host label and by id, lanes, services.
+
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use terrace_data_router::{Address, Cluster, ErrorKind, Lane, Placement, Placements};
+use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, Slug, TenantId};
+use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
+
+use crate::{Config, Directory, Error, lane};
+
+/// What may be done with a tenant now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Being made; only the platform's hooks run in it.
+    Creating,
+    /// Served.
+    Active,
+    /// Not served to members. Its data stays, and events still reach their consumers.
+    Suspended,
+    /// Being removed; nothing runs in it.
+    Deleting,
+}
+
+impl State {
+    /// `creating`, `active`, `suspended`, `deleting`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One tenant.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its opaque id.
+    pub id: TenantId,
+    /// The first label of its host.
+    pub slug: Slug,
+    /// The name that people see.
+    pub name: String,
+    /// What it pays for.
+    pub plan: String,
+    /// What may be done with it.
+    pub state: State,
+    /// Its host: `acme.localhost`.
+    pub host: String,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// Where its data lives; `None` only in the first moments of its creation.
+    pub placement: Option<Arc<Placement>>,
+}
+
+/// One service, as far as serving needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// The name that people see.
+    pub title: String,
+    /// The release that is served; `None` until the first is activated.
+    pub current: Option<ReleaseId>,
+}
+
+/// The directory at one version. Never changes; a newer one replaces it.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    version: u64,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+    slugs: HashMap<Slug, TenantId>,
+    lanes: HashMap<LaneId, Arc<Lane>>,
+    services: Arc<[Service]>,
+}
+
+impl View {
+    /// Counts the changes of the directory. 0: nothing was loaded yet.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The tenant whose host begins with this label.
+    pub fn by_slug(&self, slug: &Slug) -> Option<&Arc<Tenant>> {
+        self.tenants.get(self.slugs.get(slug)?)
+    }
+
+    /// The tenant with this id.
+    pub fn by_id(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id)
+    }
+
+    /// All tenants, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.values()
+    }
+
+    /// How many tenants there are.
+    pub fn len(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Whether there is no tenant.
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty()
+    }
+
+    /// All services, by name.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// All lanes, in no order.
+    pub fn lanes(&self) -> impl Iterator<Item = &Arc<Lane>> {
+        self.lanes.values()
+    }
+
+    /// The view that follows `previous`; `None` when nothing changed. It reads only the tenants that
+    /// changed: at ten thousand tenants a change costs a copy of the maps, about a millisecond.
+    pub(crate) async fn load(client: &mut Client, previous: &Self, config: &Config) -> Result<Option<Self>, Error> {
+        let version: i64 = client
+            .query_one("SELECT value FROM terrace.version", &[])
+            .await?
+            .try_get(0)?;
+        if u64::try_from(version).unwrap_or(0) == previous.version {
+            return Ok(None);
+        }
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .await?;
+        let version: i64 = transaction
+            .query_one("SELECT value FROM terrace.version", &[])
+            .await?
+            .try_get(0)?;
+        let mut view = previous.clone();
+        if version < i64::try_from(previous.version).unwrap_or(i64::MAX) {
+            // The database was restored from a backup: nothing of what is known counts.
+            view = Self::default();
+        }
+        let since = i64::try_from(view.version).unwrap_or(i64::MAX);
+        view.version = u64::try_from(version).unwrap_or(0);
+        view.load_lanes(&transaction, config).await?;
+        view.load_tenants(&transaction, since, config).await?;
+        let services = transaction
+            .query("SELECT name, title, current FROM terrace.service ORDER BY name", &[])
+            .await?;
+        view.services = services
+            .iter()
+            .map(|row| {
+                Ok(Service {
+                    name: parsed(row, 0, "service name")?,
+                    title: row.try_get(1)?,
+                    current: optional(row, 2, "release id")?,
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        transaction.commit().await?;
+        Ok(Some(view))
+    }
+
+    async fn load_lanes(&mut self, transaction: &Transaction<'_>, config: &Config) -> Result<(), Error> {
+        let mut clusters = HashMap::new();
+        for row in transaction
+            .query("SELECT name, address::text, database FROM terrace.cluster", &[])
+            .await?
+        {
+            let address: String = row.try_get(1)?;
+            let cluster = Cluster {
+                name: parsed(&row, 0, "cluster name")?,
+                address: self::address(&address)?,
+                database: row.try_get(2)?,
+            };
+            clusters.insert(cluster.name.as_str().to_owned(), Arc::new(cluster));
+        }
+        let mut lanes = HashMap::new();
+        for row in transaction
+            .query("SELECT id, login, connection_limit, cluster FROM terrace.lane", &[])
+            .await?
+        {
+            let (login, cluster): (String, &str) = (row.try_get(1)?, row.try_get(3)?);
+            let lane = Lane {
+                id: parsed(&row, 0, "lane id")?,
+                password: lane::password(&config.lane_secret, &login),
+                login,
+                connection_limit: usize::try_from(row.try_get::<_, i32>(2)?).unwrap_or(1),
+                cluster: clusters.get(cluster).cloned().ok_or_else(|| Error::Corrupt {
+                    what: "cluster of a lane",
+                    value: cluster.to_owned(),
+                })?,
+            };
+            // The router knows its pools by lane: one that did not change stays the same object.
+            let lane = self
+                .lanes
+                .get(&lane.id)
+                .filter(|known| ***known == lane)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(lane));
+            lanes.insert(lane.id.clone(), lane);
+        }
+        self.lanes = lanes;
+        Ok(())
+    }
+
+    async fn load_tenants(&mut self, transaction: &Transaction<'_>, since: i64, config: &Config) -> Result<(), Error> {
+        for row in transaction
+            .query("SELECT tenant FROM terrace.tombstone WHERE version > $1", &[&since])
+            .await?
+        {
+            let id: TenantId = parsed(&row, 0, "tenant id")?;
+            if let Some(gone) = self.tenants.remove(&id)
+                && self.slugs.get(&gone.slug) == Some(&id)
+            {
+                self.slugs.remove(&gone.slug);
+            }
+        }
+        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint FROM terrace.tenant WHERE version > $1";
+        for row in transaction.query(changed, &[&since]).await? {
+            let tenant = self.tenant(&row, config)?;
+            self.slugs.insert(tenant.slug.clone(), tenant.id.clone());
+            self.tenants.insert(tenant.id.clone(), Arc::new(tenant));
+        }
+        Ok(())
+    }
+
+    fn tenant(&self, row: &Row, config: &Config) -> Result<Tenant, Error> {
+        let (id, slug): (TenantId, Slug) = (parsed(row, 0, "tenant id")?, parsed(row, 1, "slug")?);
+        let lane: Option<LaneId> = optional(row, 5, "lane id")?;
+        let placement = lane
+            .map(|lane| match self.lanes.get(&lane) {
+                Some(lane) => Ok(Arc::new(Placement {
+                    tenant: id.clone(),
+                    lane: lane.clone(),
+                })),
+                None => Err(Error::Corrupt {
+                    what: "lane of a tenant",
+                    value: lane.to_string(),
+                }),
+            })
+            .transpose()?;
+        Ok(Tenant {
+            host: format!("{slug}.{}", config.base_domain),
+            id,
+            slug,
+            name: row.try_get(2)?,
+            plan: row.try_get(3)?,
+            state: state(row.try_get(4)?)?,
+            created_at: Timestamp::from_microsecond(row.try_get(6)?).unwrap_or_default(),
+            placement,
+        })
+    }
+}
+
+#[async_trait]
+impl Placements for Directory {
+    /// From memory. A suspended tenant is placed: what its members may not do is the gateway's to
+    /// say, while events and hooks still run.
+    async fn placement(&self, tenant: &TenantId) -> Result<Arc<Placement>, terrace_data_router::Error> {
+        let refused = |message: String| Err(terrace_data_router::Error::new(ErrorKind::Unavailable, message));
+        match self.view.load().by_id(tenant) {
+            None => refused(format!("there is no tenant {tenant}")),
+            Some(known) if known.state == State::Deleting => refused(format!("{tenant} is being deleted")),
+            Some(known) => match &known.placement {
+                Some(placement) => Ok(placement.clone()),
+                None => refused(format!("{tenant} has no lane yet")),
+            },
+        }
+    }
+}
+
+pub(crate) fn state(text: &str) -> Result<State, Error> {
+    [State::Creating, State::Active, State::Suspended, State::Deleting]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| Error::Corrupt {
+            what: "state",
+            value: text.to_owned(),
+        })
+}
+
+pub(crate) fn parsed<T: FromStr>(row: &Row, column: usize, what: &'static str) -> Result<T, Error> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| Error::Corrupt {
+        what,
+        value: text.to_owned(),
+    })
+}
+
+pub(crate) fn optional<T: FromStr>(row: &Row, column: usize, what: &'static str) -> Result<Option<T>, Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(|text| {
+        text.parse().map_err(|_| Error::Corrupt {
+            what,
+            value: text.to_owned(),
+        })
+    })
+    .transpose()
+}
+
+fn address(text: &str) -> Result<Address, Error> {
+    let corrupt = || Error::Corrupt {
+        what: "address of a cluster",
+        value: text.to_owned(),
+    };
+    let value: Json = serde_json::from_str(text).map_err(|_| corrupt())?;
+    let port = |part: &Json| {
+        part["port"]
+            .as_u64()
+            .and_then(|port| u16::try_from(port).ok())
+            .ok_or_else(corrupt)
+    };
+    if let Some(dir) = value["unix"]["dir"].as_str() {
+        return Ok(Address::Unix {
+            dir: dir.into(),
+            port: port(&value["unix"])?,
+        });
+    }
+    let host = value["tcp"]["host"].as_str().ok_or_else(corrupt)?;
+    Ok(Address::Tcp {
+        host: host.to_owned(),
+        port: port(&value["tcp"])?,
+    })
+}
