@@ -1,0 +1,123 @@
+//! `/api/control/tenants`: customers, and where their data lives.
+
+mod create;
+mod delete;
+mod list;
+mod show;
+
+pub use create::{CreateOwner, CreateTenant, CreatedOwner, CreatedTenant};
+// The macro `routes!` finds an operation's description beside its handler.
+pub(crate) use create::*;
+pub(crate) use delete::*;
+pub(crate) use list::*;
+pub(crate) use show::*;
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use terrace_ground_ids::{ClusterName, LaneId, Slug, TenantId};
+use utoipa::ToSchema;
+
+use crate::{TenantRef, refusal::Refusal};
+
+/// A customer organisation: the unit of isolation.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Tenant {
+    /// Opaque: no role and no schema shows a customer's name.
+    #[schema(value_type = String, example = "t_7f3k9q2m")]
+    pub id: TenantId,
+    /// The first label of its host.
+    #[schema(value_type = String, example = "acme")]
+    pub slug: Slug,
+    /// Its name, to show.
+    pub name: String,
+    /// What it pays for.
+    pub plan: Plan,
+    /// Where it is in its life.
+    pub state: TenantState,
+    /// Where its members find it.
+    #[schema(example = "acme.example.com")]
+    pub host: String,
+    /// Where its data lives.
+    pub placement: Placement,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// What a tenant pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Plan {
+    /// Nothing; some limits are low.
+    #[default]
+    Free,
+    /// A team's plan.
+    Team,
+}
+
+impl Plan {
+    /// The plan as a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Team => "team",
+        }
+    }
+}
+
+impl FromStr for Plan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "free" => Ok(Self::Free),
+            "team" => Ok(Self::Team),
+            _ => Err(format!("`{text}` is not a plan: expected `free` or `team`")),
+        }
+    }
+}
+
+/// Where a tenant is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantState {
+    /// Its schemas are being made.
+    Creating,
+    /// In use.
+    Active,
+    /// Kept, but not served.
+    Suspended,
+    /// Its data is being deleted.
+    Deleting,
+}
+
+/// Where a tenant's data lives.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Placement {
+    /// The PostgreSQL server.
+    #[schema(value_type = String, example = "main")]
+    pub cluster: ClusterName,
+    /// The login that may act for it, shared with at most 63 neighbours.
+    #[schema(value_type = String, example = "l_7f3k9q")]
+    pub lane: LaneId,
+    /// One schema for each service.
+    pub schemas: Vec<String>,
+}
+
+/// A page of tenants, in the order of their slugs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TenantPage {
+    /// The tenants.
+    pub items: Vec<Tenant>,
+    /// Asks for the next page; null on the last.
+    #[schema(required = true)]
+    pub next_page_token: Option<String>,
+}
+
+/// `{tenant}` in a path. What cannot be a tenant's name is not found, like any other.
+fn tenant_of(text: &str) -> Result<TenantRef, Refusal> {
+    text.parse()
+        .map_err(|_| Refusal::not_found("There is no such tenant; give its id or its slug."))
+}

@@ -1,0 +1,196 @@
+//! A platform in memory: enough to see what the API does with it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use terrace_control::{
+    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant,
+    OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice,
+    TenantState,
+};
+use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_telemetry::Meters as NodeMeters;
+
+use crate::{EMAIL, PASSWORD};
+
+pub(crate) struct Memory {
+    operator: OperatorRecord,
+    tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    meters: NodeMeters,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        let password_hash = Secret::new(terrace_control::hash_password(PASSWORD).unwrap());
+        let operator = OperatorRecord {
+            email: EMAIL.to_owned(),
+            name: "Olga".to_owned(),
+            password_hash,
+        };
+        Self {
+            operator,
+            tenants: Mutex::default(),
+            meters: NodeMeters::default(),
+        }
+    }
+}
+
+fn is(tenant: &Tenant, reference: &TenantRef) -> bool {
+    match reference {
+        TenantRef::Id(id) => &tenant.id == id,
+        TenantRef::Slug(slug) => &tenant.slug == slug,
+    }
+}
+
+fn release(service: &ServiceName, size_bytes: usize) -> Release {
+    Release {
+        id: ReleaseId::random(),
+        service: service.clone(),
+        state: ReleaseState::Active,
+        size_bytes: size_bytes as u64,
+        sha256: "0".repeat(64),
+        capabilities: vec!["sql".to_owned()],
+        created_at: Timestamp::now(),
+    }
+}
+
+#[async_trait]
+impl Platform for Memory {
+    async fn operator(&self, email: &str) -> Result<Option<OperatorRecord>, Error> {
+        Ok((email == self.operator.email).then(|| self.operator.clone()))
+    }
+
+    async fn tenants(&self, after: Option<&Slug>, limit: usize) -> Result<TenantSlice, Error> {
+        let tenants = self.tenants.lock().unwrap();
+        let mut rest = tenants
+            .values()
+            .filter(|tenant| after.is_none_or(|after| tenant.slug > *after))
+            .cloned();
+        let tenants = rest.by_ref().take(limit).collect();
+        Ok(TenantSlice {
+            tenants,
+            more: rest.next().is_some(),
+        })
+    }
+
+    async fn tenant(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
+        let tenants = self.tenants.lock().unwrap();
+        let found = tenants.values().find(|each| is(each, tenant)).cloned();
+        found.ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
+    }
+
+    async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, Error> {
+        if new.slug.as_str() == "broken" {
+            return Err(Error::Internal("password=hunter2 in a connection string".into()));
+        }
+        if new.slug.as_str() == "offline" {
+            return Err(Error::Unavailable("connection refused to /var/run/secret".to_owned()));
+        }
+        let mut tenants = self.tenants.lock().unwrap();
+        if tenants.contains_key(&new.slug) {
+            return Err(Error::Conflict(format!("The slug `{}` is taken.", new.slug)));
+        }
+        let tenant = Tenant {
+            id: TenantId::random(),
+            host: format!("{}.localhost", new.slug),
+            slug: new.slug.clone(),
+            name: new.name,
+            plan: new.plan,
+            state: TenantState::Active,
+            placement: Placement {
+                cluster: "main".parse().unwrap(),
+                lane: LaneId::random(),
+                schemas: Vec::new(),
+            },
+            created_at: Timestamp::now(),
+        };
+        tenants.insert(new.slug, tenant.clone());
+        Ok(tenant)
+    }
+
+    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error> {
+        let slug = self.tenant(tenant).await?.slug;
+        self.tenants.lock().unwrap().remove(&slug);
+        Ok(())
+    }
+
+    async fn services(&self) -> Result<Vec<Service>, Error> {
+        let names = ["billing", "identity", "tasks"];
+        let service = |name: &str| Service {
+            name: name.parse().unwrap(),
+            title: name.to_owned(),
+            current: None,
+            releases: Vec::new(),
+        };
+        Ok(names.map(service).into())
+    }
+
+    async fn create_release(&self, service: &ServiceName, new: NewRelease) -> Result<Release, Error> {
+        Ok(release(service, new.component.len()))
+    }
+
+    async fn activate_release(&self, service: &ServiceName, id: &ReleaseId) -> Result<Service, Error> {
+        let current = Release {
+            id: id.clone(),
+            ..release(service, 8)
+        };
+        Ok(Service {
+            name: service.clone(),
+            title: service.to_string(),
+            current: Some(current.clone()),
+            releases: vec![current],
+        })
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn create_build(&self, site: &SiteName, build: NewBuild) -> Result<Build, Error> {
+        Ok(Build {
+            id: "b_0123456789abcdef".parse().unwrap(),
+            site: site.clone(),
+            state: BuildState::Active,
+            files: build.files.len() as u64,
+            size_bytes: build.files.iter().map(|file| file.content.len() as u64).sum(),
+            created_at: Timestamp::now(),
+        })
+    }
+
+    async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
+        let name = "main".parse().unwrap();
+        Ok(vec![Cluster {
+            name,
+            state: ClusterState::Down,
+            database: "terrace".to_owned(),
+            version: None,
+            lanes: 1,
+            tenants: 2,
+            size_bytes: None,
+        }])
+    }
+
+    async fn meters(&self) -> Result<Meters, Error> {
+        Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
+            None
+        }))
+    }
+
+    async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {
+        Ok(Arc::new(EdgeSnapshot::new(
+            "localhost".to_owned(),
+            BTreeMap::new(),
+            BTreeMap::new(),
+            BTreeMap::new(),
+        )))
+    }
+
+    async fn blob(&self, sha256: &str) -> Result<Option<Bytes>, Error> {
+        Ok(sha256.starts_with("aa").then(|| Bytes::from_static(b"hello")))
+    }
+}
