@@ -23,7 +23,7 @@ export interface Page<T> {
   next: string | null;
 }
 
-const client = createClient();
+const client = createClient({ refresh: null });
 
 /** Told how every call ended: whether anybody answered, and whether the session is over. */
 export const observer = {

@@ -11,8 +11,8 @@ export class Connection {
   reachable = $state(true);
   /** What the indicator shows. */
   status: 'live' | 'reconnecting' | 'offline' = $derived.by(() => {
-    if (!this.reachable || this.stream === 'offline') return 'offline';
-    return this.stream === 'reconnecting' ? 'reconnecting' : 'live';
+    if (!this.reachable) return 'offline';
+    return this.stream === 'reconnecting' || this.stream === 'offline' ? 'reconnecting' : 'live';
   });
   #probe: () => Promise<unknown>;
   #recovered: () => void;

@@ -1,18 +1,18 @@
 // Turns what a call threw into words for a reader. Knows problem documents (RFC 9457) by their shape alone, so that it
 // depends on no generated client.
 
-/** The fields of a problem document a site shows. */
+/** What a site shows of a problem. `status` is 0 when no answer came at all. */
 export interface Problem {
   status: number;
   code: string;
   title: string;
-  detail?: string | null;
-  request_id?: string | null;
-  errors?: readonly { pointer: string; detail: string }[] | null;
+  detail?: string | undefined;
+  requestId?: string | undefined;
+  errors?: readonly { pointer: string; detail: string }[];
 }
 
 /** Codes which mean that nobody could take the request, as opposed to somebody who refused it. */
-const UNREACHABLE = new Set(['backend-unavailable', 'data-unavailable', 'service-unavailable', 'unreachable']);
+const UNREACHABLE = new Set(['backend-unavailable', 'data-unavailable', 'service-unavailable']);
 
 /** The problem document in a thrown value, or null when it carries none (a lost network, a bug). */
 export function problemOf(error: unknown): Problem | null {
@@ -24,8 +24,7 @@ export function problemOf(error: unknown): Problem | null {
 /** True when the call reached nobody: the network is gone, or the edge found no backend. */
 export function isUnreachable(error: unknown): boolean {
   const problem = problemOf(error);
-  if (problem) return UNREACHABLE.has(problem.code) || problem.status === 0;
-  return error instanceof TypeError;
+  return problem !== null && (problem.status === 0 || UNREACHABLE.has(problem.code));
 }
 
 /** One sentence saying why, for the end of «Could not save …». */

@@ -23,7 +23,8 @@ it('initials come from the first and the last name', () => {
 it('a lost backend is told apart from a refusal', () => {
   const refused = { status: 402, code: 'plan-limit-reached', title: 'Plan limit reached', detail: 'Your plan includes 100 tasks.' };
   expect(isUnreachable({ status: 503, code: 'backend-unavailable', title: '' })).toBe(true);
-  expect(isUnreachable(new TypeError('Failed to fetch'))).toBe(true);
+  expect(isUnreachable({ status: 0, code: 'backend-unavailable', title: '' })).toBe(true);
+  expect(isUnreachable(new TypeError('undefined is not a function'))).toBe(false);
   expect(isUnreachable(refused)).toBe(false);
   expect(reason(refused)).toBe('Your plan includes 100 tasks.');
 });

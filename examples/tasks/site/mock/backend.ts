@@ -1,5 +1,5 @@
 // The Tasks product in memory, for `npm run dev` and browser tests: the same contract, no server, no database.
-import type { Board, Comment, Event, Member, Task } from '@terrace/client';
+import type { Board, Comment, Member, Task, TerraceEvent } from '@terrace/client';
 import { mockBackend, MockProblem, type MockAnswer, type MockEvent, type MockRequest } from '@terrace/site/mock';
 import type { Plugin } from 'vite';
 
@@ -85,7 +85,7 @@ class World {
 
   publish(type: string, topic: string, data: unknown): void {
     this.seq += 1;
-    const event = { seq: this.seq, type, topic, data, time: new Date().toISOString() } as unknown as Event;
+    const event = { seq: this.seq, type, topic, data, time: new Date().toISOString() } satisfies TerraceEvent;
     for (const send of this.listeners) send({ event: 'event', id: this.seq, data: event });
   }
 }

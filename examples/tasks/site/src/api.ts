@@ -1,8 +1,8 @@
 // Everything this site asks of the server, in its own words, over the generated client. No other file calls it.
-import { createClient, type Board, type Comment, type Event, type Member, type Task } from '@terrace/client';
+import { createClient, type Board, type Comment, type Member, type Task, type TerraceEvent } from '@terrace/client';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Board, Comment, Event, Member, Task };
+export type { Board, Comment, Member, Task, TerraceEvent };
 export type Column = 'todo' | 'doing' | 'done';
 
 /** Who is signed in, and to which workspace. */

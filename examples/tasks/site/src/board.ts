@@ -1,5 +1,5 @@
 // The arithmetic of a board: order, positions, moves, and what a live event does to it. Pure, and tested as such.
-import type { BoardView, Column, Event, Task } from './api.ts';
+import type { BoardView, Column, Task, TerraceEvent } from './api.ts';
 
 export const COLUMNS: readonly { id: Column; title: string }[] = [
   { id: 'todo', title: 'To do' },
@@ -89,7 +89,7 @@ export type Change =
   | { kind: 'unknown' };
 
 /** Reads an event of a board's topic. */
-export function changeOf({ type, data }: Pick<Event, 'type' | 'data'>): Change {
+export function changeOf({ type, data }: Pick<TerraceEvent, 'type' | 'data'>): Change {
   const record: Record<string, unknown> = isRecord(data) ? data : {};
   const inner = record['task'];
   const task = isTask(inner) ? inner : isTask(record) ? record : null;

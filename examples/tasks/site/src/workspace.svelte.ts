@@ -2,7 +2,7 @@
 // live events that change it.
 import { Connection, QueryCache, reason, toasts } from '@terrace/site';
 import { SvelteMap, SvelteSet } from 'svelte/reactivity';
-import { api, observer, type Board, type BoardView, type Column, type Event, type Me, type Task, type TaskChange, type TaskView } from './api.ts';
+import { api, observer, type Board, type BoardView, type Column, type Me, type Task, type TaskChange, type TaskView, type TerraceEvent } from './api.ts';
 import { applyChange, changeOf, columnTitle, moved, positionAt, withTask, withVersion, type Change, type Place } from './board.ts';
 
 /** How long a delete waits for its undo. */
@@ -17,7 +17,7 @@ class Workspace {
   cache = new QueryCache();
   connection = new Connection(
     () => (this.phase === 'signed-in' ? api.me() : this.start()),
-    () => void this.cache.refreshShown(),
+    () => this.#recover(),
   );
 
   /** Tasks that wait for their delete to be sent. */
@@ -182,11 +182,25 @@ class Workspace {
     this.me = me;
     this.phase = 'signed-in';
     this.connection.report(true);
-    this.#stream ??= api.events({
+    if (!this.#stream) this.#listen();
+  }
+
+  /** Live events from now on. What happened before is read when the stream is live. */
+  #listen(): void {
+    this.#stream?.close();
+    this.#stream = api.events({
       onEvent: (event) => this.#receive(event),
       onReset: () => void this.cache.refreshShown(),
       onStatus: (status) => this.connection.streamed(status),
+      // It ends for good when nobody is signed in any more; the next answer says so.
+      onProblem: () => void api.me().catch(() => undefined),
     });
+  }
+
+  /** The backend answers again. The stream waits ever longer between its attempts, so it is opened anew. */
+  #recover(): void {
+    void this.cache.refreshShown();
+    if (this.#stream && this.connection.stream !== 'live') this.#listen();
   }
 
   #leave(): void {
@@ -198,7 +212,7 @@ class Workspace {
     this.phase = 'signed-out';
   }
 
-  #receive(event: Event): void {
+  #receive(event: TerraceEvent): void {
     if (event.type.startsWith('tasks.board.')) void this.cache.refreshShown();
     if (event.type.startsWith('billing.')) void this.cache.peek('plan')?.refresh();
     const board = /^board\/(\d+)$/.exec(event.topic)?.[1];

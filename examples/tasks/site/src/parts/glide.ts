@@ -21,7 +21,9 @@ export function glide(board: HTMLElement, before: Map<string, DOMRect>): void {
     if (!old) {
       card.animate([{ opacity: 0, transform: 'scale(0.97)' }, {}], options);
     } else if (Math.abs(old.x - now.x) > 1 || Math.abs(old.y - now.y) > 1) {
-      card.animate([{ transform: `translate(${old.x - now.x}px, ${old.y - now.y}px)` }, { transform: 'none' }], options);
+      // Across columns a card passes over the others; within its own it slides among them.
+      const zIndex = Math.abs(old.x - now.x) > 1 ? 2 : 1;
+      card.animate([{ transform: `translate(${old.x - now.x}px, ${old.y - now.y}px)`, zIndex }, { transform: 'none', zIndex }], options);
     }
   }
 }
