@@ -81,7 +81,11 @@ async fn overflow() -> Json<Done> {
 
 fn descend(depth: u64) -> u64 {
     let room = std::hint::black_box([depth; 64]);
-    if depth == u64::MAX { 0 } else { descend(depth + room[0] / depth).wrapping_add(room[63]) }
+    if depth == u64::MAX {
+        0
+    } else {
+        descend(depth + room[0] / depth).wrapping_add(room[63])
+    }
 }
 
 /// Waits, `amount` milliseconds, without using the processor.
@@ -108,7 +112,13 @@ async fn flood(Query(amount): Query<Amount>) -> Json<Done> {
 #[utoipa::path(get, path = "/api/hostile/body", operation_id = "hostile_send_body", security(()), params(Amount),
     responses((status = 200, description = "The body", body = String, content_type = "text/plain")))]
 async fn body(Query(amount): Query<Amount>) -> Response {
-    Response::new(Body::from("x".repeat(usize::try_from(amount.amount).unwrap_or(usize::MAX).saturating_mul(1024))))
+    Response::new(Body::from(
+        "x".repeat(
+            usize::try_from(amount.amount)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(1024),
+        ),
+    ))
 }
 
 /// A statement of the test's own.
@@ -124,7 +134,11 @@ pub struct Statement {
 async fn sql(db: Db, Json(statement): Json<Statement>) -> Result<Json<Done>, Problem> {
     match db.query(&statement.sql, params![]).await {
         Ok(rows) => Ok(done(format!("{} {:?}", rows.affected(), rows.first()))),
-        Err(error) => Err(Problem::conflict(format!("{:?} {}", error.kind, error.sqlstate.unwrap_or_default()))),
+        Err(error) => Err(Problem::conflict(format!(
+            "{:?} {}",
+            error.kind,
+            error.sqlstate.unwrap_or_default()
+        ))),
     }
 }
 
@@ -148,7 +162,17 @@ async fn hold(db: Db, Query(amount): Query<Amount>) -> Result<Json<Done>, Proble
 pub fn router() -> Router {
     routes!(
         Router::new(),
-        behave, tenant, panic, endless, allocate, overflow, sleep, flood, body, sql, hold,
+        behave,
+        tenant,
+        panic,
+        endless,
+        allocate,
+        overflow,
+        sleep,
+        flood,
+        body,
+        sql,
+        hold,
     )
 }
 

@@ -1,0 +1,133 @@
+//! Services outside the sandbox: for their unit tests, and to compare the sandbox with.
+//!
+//! What a component asks of the platform goes here to a [`Host`]. The host of a request lives in the
+//! task that serves it: a handler must not call the SDK from a task that it spawned, which it could
+//! not do in a component either.
+
+mod client;
+#[cfg(feature = "native-postgres")]
+mod postgres;
+pub(crate) mod seam;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::response::IntoResponse as _;
+use tower::ServiceExt as _;
+
+pub use client::{Answer, Client};
+#[cfg(feature = "native-postgres")]
+pub use postgres::{Postgres, Published};
+
+use crate::{
+    Caller, Router, Tenant,
+    calls::{self, Incoming, Outgoing},
+    db::{Error, Rows, Value},
+    log::Level,
+    password,
+};
+
+/// Who is asking, on whose behalf, and under which id: decided before the service sees the request.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The tenant of the request.
+    pub tenant: Tenant,
+    /// The member who asks. None for public operations and for the platform's own calls.
+    pub caller: Option<Caller>,
+    /// The id that the client can quote.
+    pub request: String,
+}
+
+/// What the platform does for a service. Each method is called from a request, as often as the
+/// service asks; implementations are shared by all requests.
+#[async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    fn now(&self) -> i64 {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// One line of the service's log. Dropped, unless the host wants it.
+    fn log(&self, facts: &Facts, level: Level, message: &str) {
+        let _ = (facts, level, message);
+    }
+
+    /// One statement in a transaction of its own.
+    async fn query(&self, facts: &Facts, statement: &str, params: Vec<Value>) -> Result<Rows, Error>;
+
+    /// Begins a transaction.
+    async fn begin(&self, facts: &Facts) -> Result<Box<dyn HostTransaction>, Error>;
+
+    /// A PHC string for a password.
+    async fn hash(&self, password: &str) -> Result<String, password::Error>;
+
+    /// Whether the password is the one that the hash was made of. With no hash, false, in the same time.
+    async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, password::Error>;
+
+    /// A session token.
+    fn sign(&self, facts: &Facts, caller: &Caller, lifetime_seconds: u32) -> String;
+
+    /// 32 random bytes in base64url.
+    fn random(&self) -> String;
+
+    /// A call to another service.
+    async fn call(&self, facts: &Facts, request: Outgoing) -> Result<Incoming, calls::Error>;
+}
+
+/// A transaction of a [`Host`]. Dropping it rolls back.
+#[async_trait]
+pub trait HostTransaction: Send {
+    /// One statement.
+    async fn query(&mut self, statement: &str, params: Vec<Value>) -> Result<Rows, Error>;
+    /// An event that is to happen with the commit. `data` is JSON.
+    fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), Error>;
+    /// Makes it so.
+    async fn commit(self: Box<Self>) -> Result<(), Error>;
+    /// Takes it back.
+    async fn rollback(self: Box<Self>);
+}
+
+impl Facts {
+    /// A request of nobody in particular, for a tenant of that slug.
+    pub fn of(slug: &str) -> Self {
+        let tenant = Tenant {
+            id: "t_22222222".to_owned(),
+            slug: slug.to_owned(),
+            name: slug.to_owned(),
+            plan: "free".to_owned(),
+        };
+        Self {
+            tenant,
+            caller: None,
+            request: "req_2222222222222222".to_owned(),
+        }
+    }
+}
+
+/// Runs `future` as part of a request: whatever it asks of the platform goes to `host`.
+pub async fn scope<F: Future>(host: Arc<dyn Host>, facts: Facts, future: F) -> F::Output {
+    seam::CONTEXT.scope(seam::Context { host, facts }, future).await
+}
+
+/// A service as an ordinary axum router, to be served by an ordinary server. `facts` says of each
+/// request whose it is: the gateway's work, which there is none of here.
+pub fn install<D>(router: Router, host: Arc<dyn Host>, facts: D) -> axum::Router
+where
+    D: Fn(&http::request::Parts) -> Facts + Clone + Send + Sync + 'static,
+{
+    let service = router.into_axum();
+    axum::Router::new().fallback(async move |request: axum::extract::Request| {
+        let (parts, body) = request.into_parts();
+        let facts = facts(&parts);
+        let request = axum::extract::Request::from_parts(parts, body);
+        match scope(host, facts, service.oneshot(request)).await {
+            Ok(response) => response,
+            Err(never) => {
+                let never: std::convert::Infallible = never;
+                never.into_response()
+            }
+        }
+    })
+}

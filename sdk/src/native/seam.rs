@@ -1,0 +1,112 @@
+//! The functions that the rest of the crate calls, answered by the host of the task's request.
+
+use std::sync::Arc;
+
+use crate::{
+    Caller, Tenant,
+    calls::{self, Incoming, Outgoing},
+    db::{Error, ErrorKind, Rows, Value},
+    log::Level,
+    native::{Facts, Host, HostTransaction},
+    password,
+};
+
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) facts: Facts,
+}
+
+tokio::task_local! {
+    pub(crate) static CONTEXT: Context;
+}
+
+fn context() -> Option<Context> {
+    CONTEXT.try_with(Clone::clone).ok()
+}
+
+fn outside() -> Error {
+    Error {
+        kind: ErrorKind::Unavailable,
+        message: "no host: natively, a service runs inside native::scope".to_owned(),
+        sqlstate: None,
+        constraint: None,
+    }
+}
+
+pub(crate) fn tenant() -> Option<Tenant> {
+    context().map(|context| context.facts.tenant)
+}
+
+pub(crate) fn caller() -> Option<Caller> {
+    context().and_then(|context| context.facts.caller)
+}
+
+pub(crate) fn request_id() -> Option<String> {
+    context().map(|context| context.facts.request)
+}
+
+pub(crate) fn now() -> i64 {
+    context().map_or(0, |context| context.host.now())
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    if let Some(context) = context() {
+        context.host.log(&context.facts, level, message);
+    }
+}
+
+pub(crate) async fn query(statement: &str, params: Vec<Value>) -> Result<Rows, Error> {
+    let context = context().ok_or_else(outside)?;
+    context.host.query(&context.facts, statement, params).await
+}
+
+pub(crate) struct Transaction(Box<dyn HostTransaction>);
+
+pub(crate) async fn begin() -> Result<Transaction, Error> {
+    let context = context().ok_or_else(outside)?;
+    context.host.begin(&context.facts).await.map(Transaction)
+}
+
+impl Transaction {
+    pub(crate) async fn query(&mut self, statement: &str, params: Vec<Value>) -> Result<Rows, Error> {
+        self.0.query(statement, params).await
+    }
+
+    pub(crate) fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), Error> {
+        self.0.publish(kind, topic, data)
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        self.0.commit().await
+    }
+
+    pub(crate) async fn rollback(self) {
+        self.0.rollback().await;
+    }
+}
+
+pub(crate) async fn hash(password: &str) -> Result<String, password::Error> {
+    let context = context().ok_or(password::Error::Busy)?;
+    context.host.hash(password).await
+}
+
+pub(crate) async fn verify(password: &str, hash: Option<&str>) -> Result<bool, password::Error> {
+    let context = context().ok_or(password::Error::Busy)?;
+    context.host.verify(password, hash).await
+}
+
+pub(crate) fn sign(caller: &Caller, lifetime_seconds: u32) -> String {
+    context()
+        .map(|context| context.host.sign(&context.facts, caller, lifetime_seconds))
+        .unwrap_or_default()
+}
+
+pub(crate) fn random() -> String {
+    context().map(|context| context.host.random()).unwrap_or_default()
+}
+
+pub(crate) async fn call(request: Outgoing) -> Result<Incoming, calls::Error> {
+    let context = context().ok_or(calls::Error::UnknownService)?;
+    context.host.call(&context.facts, request).await
+}

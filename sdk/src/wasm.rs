@@ -1,0 +1,234 @@
+//! The component side: the HTTP handler, and the platform's functions by `contracts/wit`.
+
+use tower::Service as _;
+use wstd::http::{request::try_from_incoming, server::Responder};
+
+pub use wasip2::{
+    exports::http::incoming_handler::Guest,
+    http::{
+        proxy::export,
+        types::{IncomingRequest, ResponseOutparam},
+    },
+};
+pub use wstd::__internal::wasip2;
+
+use crate::{
+    calls, db, password,
+    request::{Caller, Tenant},
+};
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../contracts/wit", world: "service", generate_all });
+}
+
+use bindings::terrace::platform;
+
+/// Answers one request. Called by the handler that [`crate::service!`] exports.
+pub fn serve(mut router: axum::Router, request: IncomingRequest, response: ResponseOutparam) {
+    let responder = Responder::new(response);
+    wstd::runtime::block_on(async move {
+        let request = match try_from_incoming(request) {
+            Ok(request) => request.map(|body| axum::body::Body::new(body.into_boxed_body())),
+            Err(error) => return responder.fail(error),
+        };
+        let response = match router.call(request).await {
+            Ok(response) => response.map(wstd::http::Body::from_http_body),
+            Err(never) => match never {},
+        };
+        if let Err(error) = responder.respond(response).await {
+            // The client went away, or the host stopped reading. There is nobody to answer.
+            crate::log::warn!("response body not sent: {error:#}");
+        }
+    });
+}
+
+pub(crate) fn tenant() -> Option<Tenant> {
+    let tenant = platform::request::get_tenant();
+    Some(Tenant {
+        id: tenant.id,
+        slug: tenant.slug,
+        name: tenant.name,
+        plan: tenant.plan,
+    })
+}
+
+pub(crate) fn caller() -> Option<Caller> {
+    platform::request::get_caller().map(|caller| Caller {
+        member: caller.member,
+        name: caller.name,
+        role: caller.role.into(),
+    })
+}
+
+pub(crate) fn request_id() -> Option<String> {
+    Some(platform::request::id())
+}
+
+pub(crate) fn now() -> i64 {
+    platform::clock::now()
+}
+
+pub(crate) fn log(level: crate::log::Level, message: &str) {
+    let level = match level {
+        crate::log::Level::Debug => platform::log::Level::Debug,
+        crate::log::Level::Info => platform::log::Level::Info,
+        crate::log::Level::Warn => platform::log::Level::Warn,
+        crate::log::Level::Error => platform::log::Level::Error,
+    };
+    platform::log::write(level, message);
+}
+
+pub(crate) async fn query(statement: &str, params: Vec<db::Value>) -> Result<db::Rows, db::Error> {
+    platform::sql::query(statement, &into_wit(params))
+        .map(from_wit_rows)
+        .map_err(from_wit_error)
+}
+
+/// An open transaction in the host. Dropping it rolls back.
+pub(crate) struct Transaction(platform::sql::Transaction);
+
+pub(crate) async fn begin() -> Result<Transaction, db::Error> {
+    platform::sql::Transaction::begin()
+        .map(Transaction)
+        .map_err(from_wit_error)
+}
+
+impl Transaction {
+    pub(crate) async fn query(&mut self, statement: &str, params: Vec<db::Value>) -> Result<db::Rows, db::Error> {
+        self.0
+            .query(statement, &into_wit(params))
+            .map(from_wit_rows)
+            .map_err(from_wit_error)
+    }
+
+    pub(crate) fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), db::Error> {
+        let event = platform::events::Event {
+            type_: kind.to_owned(),
+            topic: topic.to_owned(),
+            data,
+        };
+        platform::events::publish(&self.0, &event).map_err(from_wit_error)
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), db::Error> {
+        platform::sql::Transaction::commit(self.0).map_err(from_wit_error)
+    }
+
+    pub(crate) async fn rollback(self) {
+        platform::sql::Transaction::rollback(self.0);
+    }
+}
+
+pub(crate) async fn hash(password: &str) -> Result<String, password::Error> {
+    platform::password::hash(password).map_err(from_wit_password)
+}
+
+pub(crate) async fn verify(password: &str, hash: Option<&str>) -> Result<bool, password::Error> {
+    platform::password::verify(password, hash).map_err(from_wit_password)
+}
+
+pub(crate) fn sign(caller: &Caller, lifetime_seconds: u32) -> String {
+    let caller = platform::request::Caller {
+        member: caller.member.clone(),
+        name: caller.name.clone(),
+        role: caller.role.as_str().to_owned(),
+    };
+    platform::token::sign(&caller, lifetime_seconds)
+}
+
+pub(crate) fn random() -> String {
+    platform::token::random()
+}
+
+pub(crate) async fn call(outgoing: calls::Outgoing) -> Result<calls::Incoming, calls::Error> {
+    let request = platform::calls::Outgoing {
+        service: outgoing.service,
+        method: outgoing.method,
+        path: outgoing.path,
+        body: outgoing.body,
+    };
+    match platform::calls::send(&request) {
+        Ok(incoming) => Ok(calls::Incoming {
+            status: incoming.status,
+            body: incoming.body,
+        }),
+        Err(platform::calls::Error::UnknownService) => Err(calls::Error::UnknownService),
+        Err(platform::calls::Error::Failed) => Err(calls::Error::Failed),
+        Err(platform::calls::Error::TooDeep) => Err(calls::Error::TooDeep),
+        Err(platform::calls::Error::Timeout) => Err(calls::Error::Timeout),
+    }
+}
+
+fn from_wit_password(error: platform::password::Error) -> password::Error {
+    match error {
+        platform::password::Error::TooShort => password::Error::TooShort,
+        platform::password::Error::TooLong => password::Error::TooLong,
+        platform::password::Error::Busy => password::Error::Busy,
+        platform::password::Error::MalformedHash => password::Error::MalformedHash,
+    }
+}
+
+fn into_wit(params: Vec<db::Value>) -> Vec<platform::sql::Value> {
+    use platform::sql::Value;
+    params
+        .into_iter()
+        .map(|value| match value {
+            db::Value::Null => Value::Null,
+            db::Value::Bool(value) => Value::Boolean(value),
+            db::Value::Integer(value) => Value::Integer(value),
+            db::Value::Float(value) => Value::Float(value),
+            db::Value::Text(value) => Value::Text(value),
+            db::Value::Bytes(value) => Value::Bytes(value),
+            db::Value::Timestamp(value) => Value::Timestamp(value),
+            db::Value::Uuid(value) => Value::Uuid(value),
+            db::Value::Json(value) => Value::Json(value),
+        })
+        .collect()
+}
+
+fn from_wit_rows(rows: platform::sql::Rows) -> db::Rows {
+    use platform::sql::Value;
+    let convert = |value| match value {
+        Value::Null => db::Value::Null,
+        Value::Boolean(value) => db::Value::Bool(value),
+        Value::Integer(value) => db::Value::Integer(value),
+        Value::Float(value) => db::Value::Float(value),
+        Value::Text(value) => db::Value::Text(value),
+        Value::Bytes(value) => db::Value::Bytes(value),
+        Value::Timestamp(value) => db::Value::Timestamp(value),
+        Value::Uuid(value) => db::Value::Uuid(value),
+        Value::Json(value) => db::Value::Json(value),
+    };
+    let values = rows
+        .rows
+        .into_iter()
+        .map(|row| row.into_iter().map(convert).collect())
+        .collect();
+    db::Rows::new(rows.columns, values, rows.affected)
+}
+
+fn from_wit_error(error: platform::sql::Error) -> db::Error {
+    use platform::sql::ErrorKind;
+    db::Error {
+        kind: match error.kind {
+            ErrorKind::Refused => db::ErrorKind::Refused,
+            ErrorKind::Syntax => db::ErrorKind::Syntax,
+            ErrorKind::Constraint => db::ErrorKind::Constraint,
+            ErrorKind::Conflict => db::ErrorKind::Conflict,
+            ErrorKind::Timeout => db::ErrorKind::Timeout,
+            ErrorKind::Unavailable => db::ErrorKind::Unavailable,
+            ErrorKind::BadValue => db::ErrorKind::BadValue,
+            ErrorKind::Limit => db::ErrorKind::Limit,
+            ErrorKind::Other => db::ErrorKind::Other,
+        },
+        message: error.message,
+        sqlstate: error.sqlstate,
+        constraint: error.constraint,
+    }
+}
+
+/// Waits without using the processor. A service that waits holds an instance and memory: the
+/// platform's limits on time and concurrency still count.
+pub async fn sleep(milliseconds: u64) {
+    wstd::task::sleep(wstd::time::Duration::from_millis(milliseconds)).await;
+}
