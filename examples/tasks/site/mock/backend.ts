@@ -1,15 +1,16 @@
 // The Tasks product in memory, for `npm run dev` and browser tests: the same contract, no server, no database.
-import type { Board, Comment, Member, Task, TerraceEvent } from '@terrace/client';
+import type { Board, Column, Comment, Member, Plan, PlanUsage, Session, Task, TerraceEvent } from '@terrace/client';
 import { mockBackend, MockProblem, type MockAnswer, type MockEvent, type MockRequest } from '@terrace/site/mock';
 import type { Plugin } from 'vite';
 
 const PASSWORD = 'terrace-demo-2026';
 const FREE_LIMIT = 100;
 const tenant = { id: 't_7f3k9q2m', slug: 'acme', name: 'Acme', plan: 'free' };
-const ada: Member = { id: 'm_ada', email: 'ada@acme.example', name: 'Ada Lovelace', role: 'owner' };
-const bob: Member = { id: 'm_bob', email: 'bob@acme.example', name: 'Bob Marsh', role: 'member' };
+const yesterday = new Date(Date.now() - 86_400_000).toISOString();
+const ada: Member = { id: 'm_ada', email: 'ada@acme.example', name: 'Ada Lovelace', role: 'owner', created_at: yesterday };
+const bob: Member = { id: 'm_bob', email: 'bob@acme.example', name: 'Bob Marsh', role: 'member', created_at: yesterday };
 
-const SAMPLE: [column: string, title: string, description: string, assignee: string | null][] = [
+const SAMPLE: [column: Column, title: string, description: string, assignee: string | null][] = [
   ['todo', 'Write the release notes for September', 'What changed, in the words of those who use it.', ada.id],
   ['todo', 'Ask three customers how they invite people', '', null],
   ['todo', 'The export of a board loses its comments', 'Seen with boards over 50 tasks.', bob.id],
@@ -27,7 +28,7 @@ class World {
   tasks: Task[] = [];
   comments: Comment[] = [];
   members: Member[] = [ada, bob];
-  plan = 'free';
+  plan: Plan = 'free';
   usageOffset = 0;
   seq = 0;
   listeners = new Set<(event: MockEvent) => void>();
@@ -50,15 +51,15 @@ class World {
   }
 
   addBoard(title: string): Board {
-    const board = { id: this.id(), title, created_at: new Date(Date.now() - 86_400_000).toISOString() } as Board;
+    const board: Board = { id: this.id(), title, created_by: ada.id, created_at: yesterday, tasks_count: 0 };
     this.boards.push(board);
     return board;
   }
 
-  addTask(board: number, title: string, column: string, by: Member = ada): Task {
+  addTask(board: number, title: string, column: Column, by: Member = ada): Task {
     const now = new Date().toISOString();
-    const position = 1 + Math.max(0, ...this.tasks.filter((task) => task.column === column).map((task) => task.position));
-    const task = {
+    const position = 1024 + Math.max(0, ...this.tasks.filter((task) => task.column === column).map((task) => task.position));
+    const task: Task = {
       id: this.id(),
       board,
       title,
@@ -71,16 +72,21 @@ class World {
       updated_at: now,
       version: 1,
       comments_count: 0,
-    } as unknown as Task;
+    };
     this.tasks.push(task);
     return task;
   }
 
   addComment(task: Task, author: Member, text: string): Comment {
-    const comment = { id: this.id(), task: task.id, author: author.id, text, created_at: new Date().toISOString() } as unknown as Comment;
+    const created_at = new Date().toISOString();
+    const comment: Comment = { id: this.id(), task: task.id, author: author.id, author_name: author.name, text, created_at };
     this.comments.push(comment);
     task.comments_count += 1;
     return comment;
+  }
+
+  counted(board: Board): Board {
+    return { ...board, tasks_count: this.tasks.filter((task) => task.board === board.id).length };
   }
 
   publish(type: string, topic: string, data: unknown): void {
@@ -100,8 +106,8 @@ export function mock(): Plugin {
     if (!member) throw new MockProblem(401, 'unauthenticated', 'Please sign in');
     return member;
   };
-  const me = (member: Member) => ({ member, tenant: { ...tenant, plan: world.plan } });
-  const find = <T extends { id: unknown }>(list: T[], id: string | undefined): T => {
+  const me = (member: Member): Session => ({ member, tenant: { ...tenant, plan: world.plan } });
+  const find = <T extends { id: number }>(list: T[], id: string | undefined): T => {
     const found = list.find((one) => String(one.id) === id);
     if (!found) throw new MockProblem(404, 'not-found', 'Not found');
     return found;
@@ -112,7 +118,7 @@ export function mock(): Plugin {
       { pointer, detail: 'Must not be empty.' },
     ]);
   };
-  const usage = () => ({
+  const usage = (): PlanUsage => ({
     plan: world.plan,
     limits: { tasks: world.plan === 'free' ? FREE_LIMIT : null },
     usage: { tasks: world.tasks.length + world.usageOffset },
@@ -135,32 +141,32 @@ export function mock(): Plugin {
         return { body: { items: world.members, next_page_token: null } };
       },
       'POST /api/identity/members': ({ body }) => {
-        const member = { id: `m_${world.id()}`, name: need(body?.name, '/name'), email: need(body?.email, '/email'), role: body.role } as Member;
+        const member: Member = { id: `m_${world.id()}`, name: need(body?.name, '/name'), email: need(body?.email, '/email'), role: body.role, created_at: new Date().toISOString() };
         world.members = [...world.members, member];
         return { status: 201, body: member };
       },
 
       'GET /api/tasks/boards': (request) => {
         who(request);
-        return { body: { items: world.boards, next_page_token: null } };
+        return { body: { items: world.boards.map((board) => world.counted(board)), next_page_token: null } };
       },
       'POST /api/tasks/boards': ({ body }) => {
         const board = world.addBoard(need(body?.title, '/title'));
         board.created_at = new Date().toISOString();
-        world.publish('tasks.board.created', 'boards', { board });
+        world.publish('tasks.board.created', 'boards', board);
         return { status: 201, body: board };
       },
       'GET /api/tasks/boards/:board': (request) => {
         who(request);
         const board = find(world.boards, request.params['board']);
         const tasks = world.tasks.filter((task) => task.board === board.id);
-        return { body: { board, columns: ['todo', 'doing', 'done'], tasks } };
+        return { body: { board: world.counted(board), columns: ['todo', 'doing', 'done'], tasks } };
       },
       'DELETE /api/tasks/boards/:board': ({ params }) => {
         const board = find(world.boards, params['board']);
         world.boards = world.boards.filter((one) => one !== board);
         world.tasks = world.tasks.filter((task) => task.board !== board.id);
-        world.publish('tasks.board.deleted', 'boards', { id: board.id });
+        world.publish('tasks.board.deleted', `board/${board.id}`, { id: board.id });
         return { status: 204 };
       },
       'POST /api/tasks/boards/:board/tasks': (request) => {
@@ -169,8 +175,8 @@ export function mock(): Plugin {
           throw new MockProblem(402, 'plan-limit-reached', 'Plan limit reached', `Your plan includes ${limits.tasks} tasks.`);
         }
         const board = find(world.boards, request.params['board']);
-        const task = world.addTask(Number(board.id), need(request.body?.title, '/title'), request.body.column ?? 'todo', who(request));
-        world.publish('tasks.task.created', `board/${board.id}`, { task: { ...task } });
+        const task = world.addTask(board.id, need(request.body?.title, '/title'), request.body.column ?? 'todo', who(request));
+        world.publish('tasks.task.created', `board/${board.id}`, { ...task });
         return { status: 201, body: task };
       },
       'GET /api/tasks/tasks/:task': ({ params }) => {
@@ -181,19 +187,19 @@ export function mock(): Plugin {
         const task = find(world.tasks, params['task']);
         if (body.title !== undefined) need(body.title, '/title');
         Object.assign(task, body, { version: task.version + 1, updated_at: new Date().toISOString() });
-        world.publish('position' in body ? 'tasks.task.moved' : 'tasks.task.updated', `board/${task.board}`, { task: { ...task } });
+        world.publish('position' in body ? 'tasks.task.moved' : 'tasks.task.updated', `board/${task.board}`, { ...task });
         return { body: task };
       },
       'DELETE /api/tasks/tasks/:task': ({ params }) => {
         const task = find(world.tasks, params['task']);
         world.tasks = world.tasks.filter((one) => one !== task);
-        world.publish('tasks.task.deleted', `board/${task.board}`, { task: task.id });
+        world.publish('tasks.task.deleted', `board/${task.board}`, { id: task.id, board: task.board });
         return { status: 204 };
       },
       'POST /api/tasks/tasks/:task/comments': (request) => {
         const task = find(world.tasks, request.params['task']);
         const comment = world.addComment(task, who(request), need(request.body?.text, '/text'));
-        world.publish('tasks.comment.created', `board/${task.board}`, { comment, task: task.id });
+        world.publish('tasks.comment.created', `board/${task.board}`, comment);
         return { status: 201, body: comment };
       },
 

@@ -1,42 +1,23 @@
 // Everything this site asks of the server, in its own words, over the generated client. No other file calls it.
-import { createClient, type Board, type Comment, type Member, type Task, type TerraceEvent } from '@terrace/client';
+import {
+  createClient,
+  type Board,
+  type BoardDetail,
+  type Column,
+  type Comment,
+  type Member,
+  type MemberToAdd,
+  type Plan,
+  type PlanUsage,
+  type Session,
+  type Task,
+  type TaskChange,
+  type TaskDetail,
+  type TerraceEvent,
+} from '@terrace/client';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Board, Comment, Member, Task, TerraceEvent };
-export type Column = 'todo' | 'doing' | 'done';
-
-/** Who is signed in, and to which workspace. */
-export interface Me {
-  member: Member;
-  tenant: { id: string; slug: string; name: string; plan: string };
-}
-
-/** A board with its tasks, in no particular order. */
-export interface BoardView {
-  board: Board;
-  tasks: Task[];
-}
-
-/** One task with what was said about it, oldest first. */
-export interface TaskView {
-  task: Task;
-  comments: Comment[];
-}
-
-export interface Plan {
-  plan: string;
-  limits: { tasks?: number | null };
-  usage: { tasks: number };
-}
-
-/** What a member may change about a task. */
-export interface TaskChange {
-  title?: string;
-  description?: string;
-  column?: Column;
-  position?: number;
-  assignee?: string | null;
-}
+export type { Board, BoardDetail, Column, Comment, Member, MemberToAdd, Plan, PlanUsage, Session, Task, TaskChange, TaskDetail, TerraceEvent };
 
 const client = createClient({
   // A delete that waited for its undo may be sent while the tab closes.
@@ -61,29 +42,40 @@ async function call<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
+/** Every item of a list that comes in pages. */
+async function all<T>(page: (page_token?: string) => Promise<{ items: T[]; next_page_token: string | null }>): Promise<T[]> {
+  const items: T[] = [];
+  for (let token: string | null | undefined; token !== null; ) {
+    const next = await call(page(token));
+    items.push(...next.items);
+    token = next.next_page_token;
+  }
+  return items;
+}
+
+// A `key` names one intention of the member: sent again after a lost answer, it still happens once.
 export const api = {
   /** Not observed for 401: there, a wrong password is the answer and not the end of a session. */
-  signIn: (email: string, password: string): Promise<Me> => client.identity.signIn({}, { email, password }),
-  signOut: () => call(client.identity.signOut()),
-  me: (): Promise<Me> => call(client.identity.getMe()),
-  members: async (): Promise<Member[]> => (await call(client.identity.listMembers())).items,
-  addMember: (member: { email: string; name: string; password: string; role: string }): Promise<Member> =>
-    call(client.identity.createMember({}, member)),
+  signIn: (email: string, password: string) => client.identity.createSession({ email, password }),
+  signOut: () => call(client.identity.deleteSession()),
+  me: () => call(client.identity.getMe()),
+  members: () => all((page_token) => client.identity.listMembers({ page_size: 200, ...(page_token ? { page_token } : {}) })),
+  addMember: (member: MemberToAdd) => call(client.identity.createMember(member)),
 
-  boards: async (): Promise<Board[]> => (await call(client.tasks.listBoards({ page_size: 200 }))).items,
-  createBoard: (title: string): Promise<Board> => call(client.tasks.createBoard({}, { title })),
+  boards: () => all((page_token) => client.tasks.listBoards({ page_size: 200, ...(page_token ? { page_token } : {}) })),
+  createBoard: (title: string, key: string) => call(client.tasks.createBoard({ title }, { idempotencyKey: key })),
   deleteBoard: (board: number) => call(client.tasks.deleteBoard({ board })),
-  board: (board: number): Promise<BoardView> => call(client.tasks.getBoard({ board })),
+  board: (board: number) => call(client.tasks.getBoard({ board })),
 
-  createTask: (board: number, title: string, column: Column): Promise<Task> =>
-    call(client.tasks.createTask({ board }, { title, column })),
-  task: (task: number): Promise<TaskView> => call(client.tasks.getTask({ task })),
-  updateTask: (task: number, change: TaskChange): Promise<Task> => call(client.tasks.updateTask({ task }, change)),
+  createTask: (board: number, title: string, column: Column, key: string) =>
+    call(client.tasks.createTask({ board }, { title, column }, { idempotencyKey: key })),
+  task: (task: number) => call(client.tasks.getTask({ task })),
+  updateTask: (task: number, change: TaskChange) => call(client.tasks.updateTask({ task }, change)),
   deleteTask: (task: number) => call(client.tasks.deleteTask({ task })),
-  comment: (task: number, text: string): Promise<Comment> => call(client.tasks.createComment({ task }, { text })),
+  comment: (task: number, text: string, key: string) => call(client.tasks.createComment({ task }, { text }, { idempotencyKey: key })),
 
-  plan: (): Promise<Plan> => call(client.billing.getPlan()),
-  choosePlan: (plan: string): Promise<Plan> => call(client.billing.updatePlan({}, { plan })),
+  plan: () => call(client.billing.getPlan()),
+  choosePlan: (plan: Plan) => call(client.billing.changePlan({ plan })),
 
-  events: client.events.bind(client),
+  events: client.events,
 };

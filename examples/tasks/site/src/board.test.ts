@@ -1,14 +1,14 @@
 // The laws of order, moves and live events on a board.
 import { describe, expect, it } from 'vitest';
-import type { BoardView, Task } from './api.ts';
+import type { BoardDetail, Task } from './api.ts';
 import { applyChange, changeOf, moved, neighbour, placeOf, positionAt, positionBetween, tasksIn, withVersion } from './board.ts';
 
 function task(id: number, column: string, position: number, version = 1): Task {
   return { id, board: 7, title: `Task ${id}`, column, position, version, comments_count: 0 } as unknown as Task;
 }
 
-function board(...tasks: Task[]): BoardView {
-  return { board: { id: 7, title: 'Board' } as BoardView['board'], tasks };
+function board(...tasks: Task[]): BoardDetail {
+  return { board: { id: 7, title: 'Board' } as BoardDetail['board'], columns: ['todo', 'doing', 'done'], tasks };
 }
 
 const ids = (tasks: Task[]) => tasks.map(({ id }) => id);
@@ -29,7 +29,7 @@ describe('a position', () => {
     expect(positionBetween(undefined, 2)).toBeLessThan(2);
     expect(positionBetween(undefined, -2)).toBeLessThan(-2);
     expect(positionBetween(5, undefined)).toBeGreaterThan(5);
-    expect(positionBetween(undefined, undefined)).toBe(1);
+    expect(positionBetween(undefined, undefined)).toBe(1024);
   });
 
   it('ignores the moving task itself when it counts neighbours', () => {
@@ -75,15 +75,15 @@ describe('a live event', () => {
   });
 
   it('applied twice changes nothing the second time', () => {
-    const change = changeOf({ type: 'tasks.task.created', data: { task: task(2, 'todo', 2) } });
+    const change = changeOf({ type: 'tasks.task.created', data: task(2, 'todo', 2) });
     const once = applyChange(view, change);
     expect(ids(once.tasks)).toEqual([1, 2]);
     expect(applyChange(once, change)).toEqual(once);
   });
 
   it('takes away what was deleted and counts what was said', () => {
-    expect(applyChange(view, changeOf({ type: 'tasks.task.deleted', data: { task: 1 } })).tasks).toEqual([]);
-    const commented = applyChange(view, changeOf({ type: 'tasks.comment.created', data: { task: 1, comment: { id: 3 } } }));
+    expect(applyChange(view, changeOf({ type: 'tasks.task.deleted', data: { id: 1, board: 7 } })).tasks).toEqual([]);
+    const commented = applyChange(view, changeOf({ type: 'tasks.comment.created', data: { id: 3, task: 1, text: 'Yes' } }));
     expect(commented.tasks[0]?.comments_count).toBe(1);
   });
 

@@ -1,5 +1,5 @@
 // The arithmetic of a board: order, positions, moves, and what a live event does to it. Pure, and tested as such.
-import type { BoardView, Column, Task, TerraceEvent } from './api.ts';
+import type { BoardDetail, Column, Task, TerraceEvent } from './api.ts';
 
 export const COLUMNS: readonly { id: Column; title: string }[] = [
   { id: 'todo', title: 'To do' },
@@ -27,12 +27,15 @@ function byPlace(a: Task, b: Task): number {
   return a.position - b.position || (a.id < b.id ? -1 : 1);
 }
 
+/** What the service leaves between a column's last task and a new one. */
+const ROOM = 1024;
+
 /** A position between two neighbours; either may be missing. */
 export function positionBetween(before: number | undefined, after: number | undefined): number {
   if (before !== undefined && after !== undefined) return before + (after - before) / 2;
-  if (before !== undefined) return before + 1;
-  if (after !== undefined) return after > 0 ? after / 2 : after - 1;
-  return 1;
+  if (before !== undefined) return before + ROOM;
+  if (after !== undefined) return after - ROOM;
+  return ROOM;
 }
 
 /** The position that puts `task` at `place`. */
@@ -63,18 +66,18 @@ export function neighbour(tasks: readonly Task[], task: Task['id'], step: 'up' |
 }
 
 /** The board with `task` at `place`, as it will look once the server agrees. */
-export function moved(view: BoardView, task: Task['id'], place: Place): BoardView {
+export function moved(view: BoardDetail, task: Task['id'], place: Place): BoardDetail {
   const position = positionAt(view.tasks, task, place);
   return withTask(view, task, (found) => ({ ...found, column: place.column, position }));
 }
 
 /** The board with one task changed. */
-export function withTask(view: BoardView, task: Task['id'], change: (task: Task) => Task): BoardView {
+export function withTask(view: BoardDetail, task: Task['id'], change: (task: Task) => Task): BoardDetail {
   return { ...view, tasks: view.tasks.map((found) => (found.id === task ? change(found) : found)) };
 }
 
 /** The board with this version of a task, unless it already has a newer one. */
-export function withVersion(view: BoardView, task: Task): BoardView {
+export function withVersion(view: BoardDetail, task: Task): BoardDetail {
   const found = view.tasks.find(({ id }) => id === task.id);
   if (!found) return { ...view, tasks: [...view.tasks, task] };
   if (found.version > task.version) return view;
@@ -88,22 +91,16 @@ export type Change =
   | { kind: 'commented'; task: Task['id'] }
   | { kind: 'unknown' };
 
-/** Reads an event of a board's topic. */
+/** Reads an event of a board's topic. The contract types no event data yet, so what is missing is not guessed. */
 export function changeOf({ type, data }: Pick<TerraceEvent, 'type' | 'data'>): Change {
-  const record: Record<string, unknown> = isRecord(data) ? data : {};
-  const inner = record['task'];
-  const task = isTask(inner) ? inner : isTask(record) ? record : null;
-  const id = task?.id ?? idIn(inner) ?? idIn(record['task_id']) ?? idIn(record['id']);
-  if (type === 'tasks.task.deleted') return id === undefined ? { kind: 'unknown' } : { kind: 'deleted', task: id };
-  if (type === 'tasks.comment.created') {
-    const of = idIn(inner) ?? idIn(record['task_id']);
-    return of === undefined ? { kind: 'unknown' } : { kind: 'commented', task: of };
-  }
-  return task ? { kind: 'task', task } : { kind: 'unknown' };
+  if (!isRecord(data)) return { kind: 'unknown' };
+  if (type === 'tasks.task.deleted' && typeof data['id'] === 'number') return { kind: 'deleted', task: data['id'] };
+  if (type === 'tasks.comment.created' && typeof data['task'] === 'number') return { kind: 'commented', task: data['task'] };
+  return isTask(data) ? { kind: 'task', task: data } : { kind: 'unknown' };
 }
 
 /** The board after a change. */
-export function applyChange(view: BoardView, change: Change): BoardView {
+export function applyChange(view: BoardDetail, change: Change): BoardDetail {
   switch (change.kind) {
     case 'task':
       return withVersion(view, change.task);
@@ -120,10 +117,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function isTask(value: unknown): value is Task {
-  return isRecord(value) && 'id' in value && 'title' in value && 'column' in value && 'position' in value && 'version' in value;
-}
-
-function idIn(value: unknown): Task['id'] | undefined {
-  return typeof value === 'number' ? value : undefined;
+function isTask(value: object): value is Task {
+  return ['id', 'title', 'column', 'position', 'version'].every((field) => field in value);
 }

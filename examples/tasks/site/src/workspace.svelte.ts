@@ -2,7 +2,7 @@
 // live events that change it.
 import { Connection, QueryCache, reason, toasts } from '@terrace/site';
 import { SvelteMap, SvelteSet } from 'svelte/reactivity';
-import { api, observer, type Board, type BoardView, type Column, type Me, type Task, type TaskChange, type TaskView, type TerraceEvent } from './api.ts';
+import { api, observer, type Board, type BoardDetail, type Column, type Session, type Task, type TaskChange, type TaskDetail, type TerraceEvent } from './api.ts';
 import { applyChange, changeOf, columnTitle, moved, positionAt, withTask, withVersion, type Change, type Place } from './board.ts';
 
 /** How long a delete waits for its undo. */
@@ -13,7 +13,7 @@ const MARK_MS = 1600;
 class Workspace {
   /** `starting` until the server has said who is here; `unreachable` when nobody could say it. */
   phase: 'starting' | 'unreachable' | 'signed-out' | 'signed-in' = $state('starting');
-  me: Me | null = $state.raw(null);
+  me: Session | null = $state.raw(null);
   cache = new QueryCache();
   connection = new Connection(
     () => (this.phase === 'signed-in' ? api.me() : this.start()),
@@ -78,16 +78,16 @@ class Workspace {
   }
 
   /** Adds a task; what could not be saved is for the form to say, which keeps the text. */
-  async add(board: Board['id'], title: string, column: Column): Promise<Task> {
-    const task = await api.createTask(board, title, column);
+  async add(board: Board['id'], title: string, column: Column, key: string): Promise<Task> {
+    const task = await api.createTask(board, title, column, key);
     this.#board(board)?.update((view) => withVersion(view, task));
     void this.cache.peek('plan')?.refresh();
     return task;
   }
 
-  async comment(task: Task['id'], text: string): Promise<void> {
-    const comment = await api.comment(task, text);
-    this.cache.peek<TaskView>(`task/${task}`)?.update((view) => {
+  async comment(task: Task['id'], text: string, key: string): Promise<void> {
+    const comment = await api.comment(task, text, key);
+    this.cache.peek<TaskDetail>(`task/${task}`)?.update((view) => {
       const known = view.comments.some(({ id }) => id === comment.id);
       return known ? view : { ...view, comments: [...view.comments, comment] };
     });
@@ -123,7 +123,7 @@ class Workspace {
 
   #gone(task: Task['id']): void {
     for (const key of this.#boardKeys) {
-      this.cache.peek<BoardView>(key)?.update((view) => applyChange(view, { kind: 'deleted', task }));
+      this.cache.peek<BoardDetail>(key)?.update((view) => applyChange(view, { kind: 'deleted', task }));
     }
     void this.cache.peek('plan')?.refresh();
   }
@@ -167,7 +167,7 @@ class Workspace {
   #settle(task: Task): void {
     if ((this.#writing.get(task.id) ?? 0) > 1) return;
     this.#board(task.board)?.update((view) => withVersion(view, task));
-    this.cache.peek<TaskView>(`task/${task.id}`)?.update((view) => (view.task.version > task.version ? view : { ...view, task }));
+    this.cache.peek<TaskDetail>(`task/${task.id}`)?.update((view) => (view.task.version > task.version ? view : { ...view, task }));
   }
 
   #boardKeys = new Set<string>();
@@ -175,10 +175,10 @@ class Workspace {
   #board(board: Board['id']) {
     const key = `board/${board}`;
     this.#boardKeys.add(key);
-    return this.cache.peek<BoardView>(key);
+    return this.cache.peek<BoardDetail>(key);
   }
 
-  #enter(me: Me): void {
+  #enter(me: Session): void {
     this.me = me;
     this.phase = 'signed-in';
     this.connection.report(true);
@@ -235,14 +235,17 @@ class Workspace {
       }
       const known = query?.data?.tasks.find((task) => task.id === id);
       if (query?.data && (!known || known.version < change.task.version)) this.#mark(id);
-      this.cache.peek<TaskView>(`task/${id}`)?.update((view) =>
+      this.cache.peek<TaskDetail>(`task/${id}`)?.update((view) =>
         view.task.version > change.task.version ? view : { ...view, task: change.task },
       );
     } else if (change.kind === 'commented') {
       void this.cache.peek(`task/${id}`)?.refresh();
     }
     query?.update((view) => applyChange(view, change));
-    if (type === 'tasks.task.created' || change.kind === 'deleted') void this.cache.peek('plan')?.refresh();
+    if (type === 'tasks.task.created' || change.kind === 'deleted') {
+      void this.cache.peek('plan')?.refresh();
+      void this.cache.peek('boards')?.refresh();
+    }
   }
 
   #mark(task: Task['id']): void {
