@@ -94,6 +94,8 @@ impl Engine {
         }
         let deadline = Instant::from_std(invocation.deadline).min(Instant::now() + limits.wall());
         let key = (invocation.tenant.id.clone(), release.service().clone());
+        // Whatever the guest waits for (a statement, another service) ends with the request.
+        let invocation = Invocation { deadline: deadline.into_std(), ..invocation };
         let permit = self.0.admission.enter(key, limits.concurrency, self.0.config.queue_max, deadline).await?;
 
         let (head, response) = oneshot::channel();

@@ -1,0 +1,272 @@
+//! What the sandbox promises, on components written by hand: bounds hold, faults stay alone, and no
+//! instance knows two tenants.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use terrace_compute_capability::{Capability, Guest, Invocation, Isolation, Limits, TenantFacts};
+use terrace_compute_engine::{Body, Config, Engine, Error, Fault, Release, ReleaseSpec, Stats};
+use terrace_ground_ids::{ReleaseId, RequestId, TenantId};
+use wasmtime::component::Linker;
+
+const ANSWER: &str = "(call $answer (local.get $outparam))";
+const LOOP: &str = "(loop $again (br $again))";
+const TRAP: &str = "unreachable";
+
+/// A host interface for tests: `wait` never returns, `panic` panics.
+struct TestHost;
+
+impl Capability for TestHost {
+    fn name(&self) -> &'static str {
+        "test-host"
+    }
+
+    fn interfaces(&self) -> &'static [&'static str] {
+        &["terrace:test/host"]
+    }
+
+    fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+        let mut instance = linker.instance("terrace:test/host")?;
+        instance.func_wrap_async("wait", |_, (): ()| {
+            Box::new(async {
+                std::future::pending::<()>().await;
+                Ok(())
+            })
+        })?;
+        instance.func_wrap("panic", |_, (): ()| -> wasmtime::Result<()> { panic!("a host function panics, for a test") })
+    }
+}
+
+fn component(work: &str) -> Bytes {
+    let text = include_str!("service.wat").replace("WORK", work);
+    wat::parse_str(text).unwrap().into()
+}
+
+fn spec(work: &str) -> ReleaseSpec {
+    ReleaseSpec {
+        id: ReleaseId::random(),
+        service: "tasks".parse().unwrap(),
+        component: component(work),
+        capabilities: vec!["test-host".to_owned()],
+        isolation: Isolation::Tenant,
+        limits: Limits::default(),
+        calls: Vec::new(),
+    }
+}
+
+fn engine_with(config: Config) -> Engine {
+    Engine::new(Config { instances_max: 64, ..config }, vec![Arc::new(TestHost)]).unwrap()
+}
+
+fn engine() -> Engine {
+    engine_with(Config { threads: 1, ..Config::default() })
+}
+
+fn tenant() -> Arc<TenantFacts> {
+    Arc::new(TenantFacts { id: TenantId::random(), slug: "acme".parse().unwrap(), name: "Acme".into(), plan: "free".into() })
+}
+
+async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<u16, Fault> {
+    let invocation = Invocation {
+        tenant: tenant.clone(),
+        service: release.service().clone(),
+        release: release.id().clone(),
+        caller: None,
+        request: RequestId::random(),
+        deadline: Instant::now() + Duration::from_secs(60),
+        depth: 0,
+        delivery: None,
+    };
+    let body: Body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    let response = engine.handle(release, invocation, http::Request::get("/").body(body).unwrap()).await?;
+    let status = response.status().as_u16();
+    response.into_body().collect().await.unwrap();
+    Ok(status)
+}
+
+/// Waits until nothing runs: an instance goes back a moment after its response.
+async fn quiet(engine: &Engine) -> Stats {
+    loop {
+        let stats = engine.stats();
+        if stats.in_flight == 0 {
+            return stats;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_is_reused_by_its_own_tenant_and_by_no_other() {
+    let engine = engine();
+    let release = engine.load(spec(ANSWER)).await.unwrap();
+    let (acme, globex) = (tenant(), tenant());
+    for expected in [201, 202, 203] {
+        assert_eq!(ask(&engine, &release, &acme).await, Ok(expected));
+        quiet(&engine).await;
+    }
+    assert_eq!(ask(&engine, &release, &globex).await, Ok(201));
+    assert_eq!(quiet(&engine).await.idle, 2);
+}
+
+#[tokio::test]
+async fn isolation_by_request_means_a_fresh_instance_every_time() {
+    let engine = engine();
+    let release = engine.load(ReleaseSpec { isolation: Isolation::Request, ..spec(ANSWER) }).await.unwrap();
+    let tenant = tenant();
+    for _ in 0..3 {
+        assert_eq!(ask(&engine, &release, &tenant).await, Ok(201));
+        assert_eq!(quiet(&engine).await, Stats { instances: 0, idle: 0, in_flight: 0 });
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_fail_costs_one_request_and_the_instance() {
+    let engine = engine();
+    let grow = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+    let cases = [
+        (TRAP, Fault::Trap),
+        (LOOP, Fault::CpuLimit),
+        (grow, Fault::MemoryLimit),
+        ("(drop (call $deeper (i32.const 0)))", Fault::Trap),
+        ("(call $wait)", Fault::WallLimit),
+        ("(call $panic)", Fault::Internal),
+        ("", Fault::NoResponse),
+    ];
+    let healthy = engine.load(spec(ANSWER)).await.unwrap();
+    let tenant = tenant();
+    for (work, fault) in cases {
+        let limits = Limits { cpu_ms: 20, wall_ms: if work == LOOP { 10_000 } else { 500 }, ..Limits::default() };
+        let release = engine.load(ReleaseSpec { limits, ..spec(work) }).await.unwrap();
+        assert_eq!(ask(&engine, &release, &tenant).await, Err(fault.clone()), "{work}");
+        quiet(&engine).await;
+        assert!(ask(&engine, &healthy, &tenant).await.is_ok(), "after {work}");
+    }
+}
+
+#[tokio::test]
+async fn a_loop_on_the_same_thread_does_not_hold_up_another_tenant() {
+    let engine = engine();
+    let looping = engine.load(ReleaseSpec { limits: Limits { cpu_ms: 300, ..Limits::default() }, ..spec(LOOP) }).await.unwrap();
+    let healthy = engine.load(spec(ANSWER)).await.unwrap();
+    let (attacker, victim) = (tenant(), tenant());
+    let stop = Arc::new(AtomicBool::new(false));
+    let attack = tokio::spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move {
+            let mut outcomes = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                outcomes = futures_util::future::join_all((0..8).map(|_| ask(&engine, &looping, &attacker))).await;
+            }
+            outcomes
+        }
+    });
+    while engine.stats().in_flight < 8 {
+        tokio::task::yield_now().await;
+    }
+    let mut slowest = Duration::ZERO;
+    for _ in 0..50 {
+        let began = Instant::now();
+        assert!(ask(&engine, &healthy, &victim).await.is_ok());
+        slowest = slowest.max(began.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(attack.await.unwrap().iter().all(|outcome| *outcome == Err(Fault::CpuLimit)));
+    println!("slowest answer beside eight loops on one thread: {slowest:?}");
+    // One loop's CPU budget is 300 ms: a victim that waited for any loop to end would be above it.
+    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn beyond_its_concurrency_and_queue_a_tenant_is_refused_and_others_are_not() {
+    let engine = engine_with(Config { threads: 1, queue_max: 0, ..Config::default() });
+    let limits = Limits { concurrency: 1, wall_ms: 400, ..Limits::default() };
+    let waiting = engine.load(ReleaseSpec { limits, ..spec("(call $wait)") }).await.unwrap();
+    let (acme, globex) = (tenant(), tenant());
+    let first = tokio::spawn({
+        let (engine, waiting, acme) = (engine.clone(), waiting.clone(), acme.clone());
+        async move { ask(&engine, &waiting, &acme).await }
+    });
+    while engine.stats().in_flight < 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&engine, &waiting, &acme).await, Err(Fault::Overloaded));
+    assert_eq!(ask(&engine, &waiting, &globex).await, Err(Fault::WallLimit));
+    assert_eq!(first.await.unwrap(), Err(Fault::WallLimit));
+}
+
+#[tokio::test]
+async fn a_guest_stops_when_nobody_waits_for_its_answer() {
+    let engine = engine();
+    let release = engine.load(spec("(call $wait)")).await.unwrap();
+    let (engine_too, tenant) = (engine.clone(), tenant());
+    let asking = tokio::spawn(async move { ask(&engine_too, &release, &tenant).await });
+    while engine.stats().instances < 1 {
+        tokio::task::yield_now().await;
+    }
+    asking.abort();
+    // The wall limit is ten seconds; this test would time out before it.
+    let stopped = tokio::time::timeout(Duration::from_secs(5), quiet(&engine)).await.unwrap();
+    assert_eq!(stopped.idle, 0);
+}
+
+#[tokio::test]
+async fn idle_instances_expire() {
+    let engine = engine_with(Config { threads: 1, idle_seconds: 0, ..Config::default() });
+    let release = engine.load(spec(ANSWER)).await.unwrap();
+    assert_eq!(ask(&engine, &release, &tenant()).await, Ok(201));
+    while engine.stats().instances > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_was_not_granted_names_the_capability_to_list() {
+    let engine = engine();
+    let refused = engine.load(ReleaseSpec { capabilities: Vec::new(), ..spec(ANSWER) }).await.unwrap_err();
+    assert_eq!(refused.to_string(), "imports terrace:test/host: add \"test-host\" to capabilities");
+    let unknown = engine.load(ReleaseSpec { capabilities: vec!["test-hots".into()], ..spec(ANSWER) }).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no capability \"test-hots\"; did you mean \"test-host\"?");
+    let garbage = engine.load(ReleaseSpec { component: Bytes::from_static(b"not wasm"), ..spec(ANSWER) }).await.unwrap_err();
+    assert!(matches!(garbage, Error::Compile(_)), "{garbage}");
+    let greedy = engine.load(ReleaseSpec { limits: Limits { memory_mib: 4096, ..Limits::default() }, ..spec(ANSWER) }).await.unwrap_err();
+    assert_eq!(greedy.to_string(), "limits.memory_mib is 4096, and this node allows 256");
+}
+
+#[tokio::test]
+async fn compiled_code_is_believed_only_when_this_installation_signed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = |key| Config { threads: 1, cache_dir: Some(dir.path().into()), cache_key: Some([key; 32]), ..Config::default() };
+    let file = || std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+
+    engine_with(config(1)).load(spec(ANSWER)).await.unwrap();
+    let written = std::fs::read(file()).unwrap();
+    let engine = engine_with(config(1));
+    let release = engine.load(spec(ANSWER)).await.unwrap();
+    assert_eq!(ask(&engine, &release, &tenant()).await, Ok(201));
+    let inode = |path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let before = inode(file());
+    engine_with(config(1)).load(spec(ANSWER)).await.unwrap();
+    assert_eq!(inode(file()), before, "a file of our own is used, not written again");
+
+    // Somebody changes one byte of the code.
+    let mut forged = written.clone();
+    let last = forged.len() - 1;
+    forged[last] ^= 1;
+    std::fs::write(file(), &forged).unwrap();
+    let engine = engine_with(config(1));
+    let release = engine.load(spec(ANSWER)).await.unwrap();
+    assert_eq!(ask(&engine, &release, &tenant()).await, Ok(201));
+    assert_ne!(std::fs::read(file()).unwrap(), forged, "it was compiled again");
+
+    // The file of another installation is not ours either.
+    let ours = inode(file());
+    engine_with(config(2)).load(spec(ANSWER)).await.unwrap();
+    assert_ne!(inode(file()), ours);
+}
