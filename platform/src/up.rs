@@ -19,6 +19,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use futures_util::FutureExt;
 use terrace_data_embedded::{self as embedded, Postgres};
 
 use crate::{config::Config, parent, secrets::Secrets};
@@ -41,6 +42,9 @@ pub struct Options {
     /// Start over: every tenant and all data of this folder are removed first.
     #[arg(long)]
     fresh: bool,
+    /// The folder of `postgres` and `initdb` [default: found on the PATH and where packages put it].
+    #[arg(long, env = "TERRACE_PG_BIN", value_name = "FOLDER")]
+    pg_bin: Option<PathBuf>,
     /// Make the demo's tenants, Acme and Globex, with members that can sign in.
     #[arg(long)]
     demo: bool,
@@ -66,6 +70,7 @@ pub(crate) struct Place {
     node_port: u16,
     secrets: Secrets,
     config: Option<PathBuf>,
+    pg_bin: Option<PathBuf>,
 }
 
 /// Runs until Ctrl-C.
@@ -91,6 +96,7 @@ pub async fn run(options: Options) -> Result<()> {
         port: options.port.unwrap_or(config.edge.port),
         node_port: options.node_port.unwrap_or(config.node.port),
         config: options.config.clone(),
+        pg_bin: options.pg_bin.clone(),
         data_dir,
     };
     free_port("the edge", place.port, "--port").await?;
@@ -152,7 +158,8 @@ async fn watch(options: &Options, place: &Place, node: &mut Child, edge: &mut Ch
 }
 
 async fn start_database(place: &Place) -> Result<Postgres> {
-    let config = embedded::Config { data_dir: place.data_dir.join("postgres"), password_file: place.secrets.path("postgres"), ..embedded::Config::default() };
+    let mut config = embedded::Config::in_directory(place.data_dir.join("postgres"), place.secrets.path("postgres"));
+    config.pg_bin.clone_from(&place.pg_bin);
     let database = Postgres::start(config, &|line| say("database", line)).await?;
     fs::write(place.data_dir.join("run/database"), address(&database)).context("write the database's address")?;
     fs::write(place.data_dir.join("run/database.pid"), database.pid().to_string()).context("write a process id")?;
@@ -171,7 +178,7 @@ async fn toggle_database(place: &Place, database: &mut Option<Postgres>) -> Resu
 
 async fn revive_database(place: &Place, database: &mut Option<Postgres>) {
     let Some(running) = database else { return };
-    if running.is_alive() {
+    if running.wait().now_or_never().is_none() {
         return;
     }
     say("database", "died; starting it again");
@@ -258,7 +265,8 @@ async fn free_port(who: &str, port: u16, flag: &str) -> Result<()> {
 
 /// Removes all state but the lock that we hold.
 async fn start_over(data_dir: &Path) -> Result<()> {
-    embedded::remove(&embedded::Config { data_dir: data_dir.join("postgres"), ..embedded::Config::default() }).await?;
+    let database = embedded::Config::in_directory(data_dir.join("postgres"), data_dir.join("secrets/postgres"));
+    Postgres::remove(&database).await?;
     for entry in fs::read_dir(data_dir).context("read the data folder")?.flatten() {
         let path = entry.path();
         if entry.file_name() == "up.lock" {

@@ -5,11 +5,11 @@ select title from {foreign}.board
 select title from "{foreign}"."board"
 with x as (select * from {foreign}.board) select * from x
 select (select title from {foreign}.board limit 1)
-insert into secret (text) select title from {foreign}.board
+insert into counter (name) select title from {foreign}.board
 update {foreign}.board set title = 'x' returning title
 delete from {foreign}.task returning title
-select * from secret where text in (select title from {foreign}.board)
-select * from secret, lateral (select title from {foreign}.board) as b
+select * from counter where name in (select title from {foreign}.board)
+select * from counter, lateral (select title from {foreign}.board) as b
 table {foreign}.board
 -- By role.
 set role {foreign} ;; select title from board
@@ -42,7 +42,7 @@ explain analyze select title from {foreign}.board
 -- By files, copies and other doors.
 copy {foreign}.board to stdout
 copy (select title from {foreign}.board) to '/dev/stdout'
-copy secret from program 'id'
+copy counter from program 'id'
 select pg_read_file('/etc/passwd')
 select lo_import('/etc/passwd')
 select lo_get(oid) from pg_catalog.pg_largeobject_metadata

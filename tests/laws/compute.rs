@@ -21,7 +21,7 @@ async fn a_service_that_fails_costs_that_request_only() {
         ("/api/hostile/panic", StatusCode::BAD_GATEWAY, "service-failed"),
         ("/api/hostile/loop", StatusCode::GATEWAY_TIMEOUT, "service-cpu-limit"),
         ("/api/hostile/allocate", StatusCode::BAD_GATEWAY, "service-memory-limit"),
-        ("/api/hostile/recurse", StatusCode::BAD_GATEWAY, "service-failed"),
+        ("/api/hostile/overflow", StatusCode::BAD_GATEWAY, "service-failed"),
     ];
     for (path, status, code) in attacks {
         let answer = attack(&client, &ada, path).await;

@@ -21,7 +21,7 @@ pub(crate) fn build() -> Result<Built> {
     Ok(Built { services, sites })
 }
 
-/// Builds the node, the supervisor, the edge and the command line.
+/// Builds every program: the node, the supervisor, the edge and the command line.
 pub(crate) fn programs() -> Result<()> {
     let mut command = Command::new("cargo");
     command.current_dir(paths::root()).args([

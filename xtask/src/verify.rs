@@ -4,7 +4,7 @@ use std::{process::Command, time::Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{bundles, dev, paths, sites, steps, system};
+use crate::{bundles, paths, sites, steps, system};
 
 /// One part of the verification.
 struct Step {
@@ -90,13 +90,19 @@ fn contracts() -> Result<()> {
     )
 }
 
+/// Programs and tests in one selection: cargo chooses the features of dependencies by what is
+/// selected, and another selection would compile them once more.
+fn build() -> Result<()> {
+    steps::run("Build the programs and the tests", &mut cargo(&["build", "--workspace", "--bins", "--tests"]))
+}
+
 fn services() -> Result<()> {
     bundles::with_hostile()
 }
 
 /// Every Rust test. Its output is shown as it comes: CI reads the runner's own closing line.
 fn test() -> Result<()> {
-    dev::programs()?;
+    build()?;
     sites::build()?;
     if !system::on_path("cargo-nextest") {
         steps::run(
@@ -119,7 +125,7 @@ fn site_checks() -> Result<()> {
 
 fn browser() -> Result<()> {
     system::prepare_browser()?;
-    dev::programs()?;
+    build()?;
     bundles::product()?;
     sites::build()?;
     let mut command = Command::new("node");

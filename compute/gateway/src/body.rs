@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 
 /// What can go wrong while a body flows. Never shown to a client.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes in frames.
 pub type Body = UnsyncBoxBody<Bytes, Error>;

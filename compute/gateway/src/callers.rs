@@ -1,10 +1,14 @@
 //! Who asks: the session token of a request, verified once and remembered until it ends.
 
-use std::{num::NonZeroUsize, sync::Mutex, sync::PoisonError};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::{HeaderMap, header};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
+use terrace_compute_capability::Caller;
 use terrace_ground_error::Code;
 use terrace_ground_token::{Claims, Error, Keys};
 
@@ -15,7 +19,7 @@ pub const SESSION_COOKIE: &str = "__Host-session";
 /// would be the largest single cost of a small request.
 pub(crate) struct Callers {
     keys: Keys,
-    verified: Mutex<LruCache<[u8; 32], Claims>>,
+    verified: Mutex<LruCache<[u8; 32], (Arc<Claims>, Arc<Caller>)>>,
 }
 
 impl Callers {
@@ -23,23 +27,28 @@ impl Callers {
         Self { keys, verified: Mutex::new(LruCache::new(remembered)) }
     }
 
-    /// The claims of the request's token; None when it carries none.
-    pub(crate) fn identify(&self, headers: &HeaderMap, audience: &str, now: i64) -> Result<Option<Claims>, Code> {
+    /// The member whose token the request carries; None when it carries none.
+    pub(crate) fn identify(&self, headers: &HeaderMap, audience: &str, now: i64) -> Result<Option<Arc<Caller>>, Code> {
         let Some(token) = bearer_or_cookie(headers) else { return Ok(None) };
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
-        let claims = match known {
+        let caller = match known {
             // For whom and until when are asked every time; only the signature is remembered.
-            Some(claims) => claims.check(audience, now).map(|()| claims),
-            None => self.keys.verify(token, audience, now).inspect(|claims| {
-                self.verified.lock().unwrap_or_else(PoisonError::into_inner).put(digest, claims.clone());
-            }),
+            Some((claims, caller)) => claims.check(audience, now).map(|()| caller),
+            None => self.keys.verify(token, audience, now).map(|claims| self.remember(digest, claims)),
         };
-        claims.map(Some).map_err(|error| match error {
+        caller.map(Some).map_err(|error| match error {
             Error::Invalid => Code::TokenInvalid,
             Error::Expired => Code::TokenExpired,
             Error::Foreign => Code::TokenForeign,
         })
+    }
+
+    fn remember(&self, digest: [u8; 32], claims: Claims) -> Arc<Caller> {
+        let caller = Arc::new(Caller { member: claims.sub.clone(), name: claims.name.clone(), role: claims.role.clone() });
+        let entry = (Arc::new(claims), caller.clone());
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).put(digest, entry);
+        caller
     }
 }
 
@@ -68,7 +77,7 @@ mod tests {
         let token = keys.sign("t_aaaaaaaa", &Member { id: "m", name: "Ada", role: "owner" }, 100, 60);
         let callers = Callers::new(keys, NonZeroUsize::MIN);
         let headers = with(header::COOKIE, &format!("other=1; {SESSION_COOKIE}={token}"));
-        assert_eq!(callers.identify(&headers, "t_aaaaaaaa", 101).unwrap().unwrap().sub, "m");
+        assert_eq!(callers.identify(&headers, "t_aaaaaaaa", 101).unwrap().unwrap().member, "m");
         assert_eq!(callers.identify(&headers, "t_bbbbbbbb", 101).unwrap_err(), Code::TokenForeign);
         assert_eq!(callers.identify(&headers, "t_aaaaaaaa", 160).unwrap_err(), Code::TokenExpired);
     }

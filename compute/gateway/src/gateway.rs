@@ -10,14 +10,14 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use terrace_compute_capability::{Caller, Invocation, TenantFacts};
 use terrace_compute_engine::{Engine, Fault};
 use terrace_ground_error::{Code, Problem};
 use terrace_ground_ids::{RequestId, ServiceName, TenantId};
 use terrace_ground_telemetry::{Meters, Outcome};
-use terrace_ground_token::{Claims, Keys};
+use terrace_ground_token::Keys;
 use tracing::warn;
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     callers::Callers,
     origin::cross_site,
     routes::{Deployed, Found, Services},
-    tenants::{Resolved, TenantState, Tenants, host_label},
+    tenants::{TenantState, Tenants, host_label},
 };
 
 /// What an operator may change.
@@ -81,7 +81,7 @@ pub struct Gateway {
 struct Arrival {
     id: RequestId,
     start: Instant,
-    tenant: Arc<Resolved>,
+    tenant: Arc<TenantFacts>,
 }
 
 impl Gateway {
@@ -154,20 +154,20 @@ impl Gateway {
     }
 
     /// The tenant of the request's host: from the Host header (or HTTP/2's authority) and nothing else.
-    fn tenant<B>(&self, request: &Request<B>) -> Result<Arc<Resolved>, Problem> {
+    fn tenant<B>(&self, request: &Request<B>) -> Result<Arc<TenantFacts>, Problem> {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
         let label = host.and_then(|host| host_label(host, &self.config.base_domain));
         let tenant = label.and_then(|label| self.parts.tenants.by_label(label));
         match tenant {
-            Some(tenant) if tenant.state == TenantState::Active => Ok(tenant),
+            Some(tenant) if tenant.state == TenantState::Active => Ok(tenant.facts),
             Some(tenant) if tenant.state == TenantState::Suspended => Err(Problem::new(Code::TenantSuspended)),
             _ => Err(Problem::new(Code::UnknownHost)),
         }
     }
 
-    fn caller<B>(&self, request: &Request<B>, tenant: &TenantId, public: bool) -> Result<Option<Caller>, Problem> {
+    fn caller<B>(&self, request: &Request<B>, tenant: &TenantId, public: bool) -> Result<Option<Arc<Caller>>, Problem> {
         match self.callers.identify(request.headers(), tenant.as_str(), seconds_now()) {
-            Ok(Some(claims)) => Ok(Some(caller(claims))),
+            Ok(Some(caller)) => Ok(Some(caller)),
             Ok(None) if public => Ok(None),
             Ok(None) => Err(Problem::new(Code::Unauthenticated)),
             // Signing in again must work while an old cookie lies around.
@@ -194,9 +194,9 @@ impl Gateway {
         Ok(response)
     }
 
-    fn invocation(&self, arrival: &Arrival, deployed: &Deployed, caller: Option<Caller>) -> Invocation {
+    fn invocation(&self, arrival: &Arrival, deployed: &Deployed, caller: Option<Arc<Caller>>) -> Invocation {
         Invocation {
-            tenant: facts(&arrival.tenant),
+            tenant: arrival.tenant.clone(),
             service: deployed.service.clone(),
             release: deployed.release.id().clone(),
             caller,
@@ -214,22 +214,17 @@ impl Gateway {
     {
         let limit = deployed.release.limits().request_body_bytes();
         let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if declared.is_some_and(|length| length > limit as u64) {
+        if declared.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
-        let request = request.map(|body| Limited::new(body, limit).boxed_unsync());
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let id = invocation.request.clone();
         self.parts.engine.handle(&deployed.release, invocation, request).await.map_err(|fault| {
-            if fault.is_body_too_large() {
+            if fault == Fault::RequestTooLarge {
                 return too_large(limit);
             }
-            self.problem(&fault, deployed, &id)
+            problem(&fault, deployed, &id)
         })
-    }
-
-    fn problem(&self, fault: &Fault, deployed: &Deployed, id: &RequestId) -> Problem {
-        warn!(service = %deployed.service, release = %deployed.release.id(), request.id = %id, "Service failed on one request: {fault}");
-        Problem::new(fault.code())
     }
 
     fn record(&self, arrival: &Arrival, service: &ServiceName, method: &Method, path: &str, result: &Result<Response<Body>, Problem>) {
@@ -264,14 +259,7 @@ impl Gateway {
             Found::Operation(deployed, _) if deployed.service == *service => deployed.clone(),
             _ => return Err(Problem::new(Code::UnknownPath)),
         };
-        let invocation = Invocation {
-            service: service.clone(),
-            release: deployed.release.id().clone(),
-            depth: from.depth.saturating_add(1),
-            delivery: None,
-            deadline: from.deadline.min(Instant::now() + deployed.release.limits().wall()),
-            ..from.clone()
-        };
+        let invocation = from.call(service.clone(), deployed.release.id().clone());
         self.collect(&deployed, invocation, request).await
     }
 
@@ -279,14 +267,23 @@ impl Gateway {
     ///
     /// # Errors
     /// A problem: the service is not deployed, or failed.
-    pub async fn internal(&self, tenant: TenantFacts, service: &ServiceName, path: &str, body: Bytes, delivery: Option<u64>) -> Result<Response<Bytes>, Problem> {
+    pub async fn internal(&self, tenant: Arc<TenantFacts>, service: &ServiceName, path: &str, body: Bytes, delivery: Option<u64>) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
-        let deployed = services.get(service.as_str()).ok_or_else(|| Problem::new(Code::ServiceUnavailable))?.clone();
+        let deployed = services.get(service).ok_or_else(|| Problem::new(Code::ServiceUnavailable))?;
+        self.internal_to(deployed, tenant, path, body, delivery).await
+    }
+
+    /// The same, to a release that may not be the current one: a new release greets the tenants that
+    /// were there before it is served.
+    ///
+    /// # Errors
+    /// A problem: the service failed.
+    pub async fn internal_to(&self, deployed: &Arc<Deployed>, tenant: Arc<TenantFacts>, path: &str, body: Bytes, delivery: Option<u64>) -> Result<Response<Bytes>, Problem> {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "terrace.internal").body(body);
         let request = request.map_err(|_| Problem::new(Code::Internal))?;
         let invocation = Invocation {
             tenant,
-            service: service.clone(),
+            service: deployed.service.clone(),
             release: deployed.release.id().clone(),
             caller: None,
             request: RequestId::random(),
@@ -294,7 +291,7 @@ impl Gateway {
             depth: 0,
             delivery,
         };
-        self.collect(&deployed, invocation, request).await
+        self.collect(deployed, invocation, request).await
     }
 
     async fn collect(&self, deployed: &Arc<Deployed>, invocation: Invocation, request: Request<Bytes>) -> Result<Response<Bytes>, Problem> {
@@ -313,17 +310,9 @@ impl Gateway {
     }
 }
 
-/// True when a body stopped because it passed its limit.
-pub(crate) fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
-}
-
-fn facts(tenant: &Resolved) -> TenantFacts {
-    TenantFacts { id: tenant.id.clone(), slug: tenant.slug.clone(), name: tenant.name.clone(), plan: tenant.plan.clone() }
-}
-
-fn caller(claims: Claims) -> Caller {
-    Caller { member: claims.sub, name: claims.name, role: claims.role }
+fn problem(fault: &Fault, deployed: &Deployed, id: &RequestId) -> Problem {
+    warn!(service = %deployed.service, release = %deployed.release.id(), request.id = %id, "Service failed on one request: {fault}");
+    Problem::new(fault.code())
 }
 
 /// The edge's id if it is one of ours, or a new one. A client's own text is never logged as an id.
@@ -332,7 +321,7 @@ fn request_id<B>(request: &Request<B>) -> RequestId {
     given.unwrap_or_else(RequestId::random)
 }
 
-fn too_large(limit: usize) -> Problem {
+fn too_large(limit: u64) -> Problem {
     Problem::new(Code::BodyTooLarge).detail(format!("This service takes bodies of up to {} KiB.", limit / 1024))
 }
 

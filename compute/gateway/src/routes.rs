@@ -51,11 +51,10 @@ impl Services {
     ///
     /// # Errors
     /// A sentence that names the service and path which clash with another's.
-    pub fn new(deployed: Vec<Deployed>) -> Result<Self, String> {
+    pub fn new(deployed: Vec<Arc<Deployed>>) -> Result<Self, String> {
         let contracts: Vec<(ServiceName, Contract)> =
             deployed.iter().map(|one| (one.service.clone(), one.contract.clone())).collect();
         let openapi = serde_json::to_vec(&openapi::join(&contracts)).map_err(|error| error.to_string())?;
-        let deployed: Vec<Arc<Deployed>> = deployed.into_iter().map(Arc::new).collect();
         let mut paths = Router::new();
         for one in &deployed {
             for (path, operations) in operations_by_path(&one.contract)? {
@@ -73,8 +72,8 @@ impl Services {
     }
 
     /// One service by name.
-    pub fn get(&self, service: &str) -> Option<&Arc<Deployed>> {
-        self.deployed.iter().find_map(|(name, deployed)| (name.as_str() == service).then_some(deployed))
+    pub fn get(&self, service: &ServiceName) -> Option<&Arc<Deployed>> {
+        self.deployed.get(service)
     }
 
     /// All services, in no order.

@@ -2,25 +2,19 @@
 
 use std::sync::Arc;
 
-use terrace_ground_ids::TenantId;
+use terrace_compute_capability::TenantFacts;
 
 /// The gateway's question to the directory. Asked once per request, so it must answer from memory.
 pub trait Tenants: Send + Sync + 'static {
     /// The tenant whose slug is `label`, the first label of the host.
-    fn by_label(&self, label: &str) -> Option<Arc<Resolved>>;
+    fn by_label(&self, label: &str) -> Option<Resolved>;
 }
 
 /// A tenant, as far as a request needs it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// Its id.
-    pub id: TenantId,
-    /// Its slug.
-    pub slug: String,
-    /// Its name, to show.
-    pub name: String,
-    /// Its plan.
-    pub plan: String,
+    /// What services may know of it.
+    pub facts: Arc<TenantFacts>,
     /// Whether it may be used.
     pub state: TenantState,
 }

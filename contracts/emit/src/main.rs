@@ -80,5 +80,11 @@ fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
     }
     let client = terrace_contracts_client::typescript(&join(&contracts)).context("generate the TypeScript client")?;
     files.push((PathBuf::from("contracts/typescript/src/index.ts"), client));
+    // The control plane's own: the console and the command line speak it.
+    let control = serde_json::to_value(terrace_control::contract())?;
+    files.push((PathBuf::from("contracts/openapi/control.json"), format!("{}\n", serde_json::to_string_pretty(&control)?)));
+    // A service of the tests: deployed by the laws, and in nobody's client.
+    let hostile = serde_json::to_value(hostile::contract())?;
+    files.push((PathBuf::from("tests/hostile/openapi.json"), format!("{}\n", serde_json::to_string_pretty(&hostile)?)));
     Ok(files)
 }

@@ -121,25 +121,37 @@ async fn body(Query(amount): Query<Amount>) -> Response {
     ))
 }
 
-/// A statement of the test's own.
+/// Statements of the test's own.
 #[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
-pub struct Statement {
-    /// SQL, without parameters.
-    sql: String,
+pub struct Statements {
+    /// SQL, without parameters. They run in one transaction, in this order.
+    statements: Vec<String>,
 }
 
-/// Runs any SQL at all. What comes back is what the platform lets through.
-#[utoipa::path(post, path = "/api/hostile/sql", operation_id = "hostile_run_sql", security(()), request_body = Statement,
-    responses((status = 200, description = "Rows touched, and the first column of the first row", body = Done)))]
-async fn sql(db: Db, Json(statement): Json<Statement>) -> Result<Json<Done>, Problem> {
-    match db.query(&statement.sql, params![]).await {
-        Ok(rows) => Ok(done(format!("{} {:?}", rows.affected(), rows.first()))),
-        Err(error) => Err(Problem::conflict(format!(
-            "{:?} {}",
-            error.kind,
-            error.sqlstate.unwrap_or_default()
-        ))),
+/// Runs any SQL at all. What comes back is what the platform lets through: every row of every
+/// statement, and the kind of every error.
+#[utoipa::path(post, path = "/api/hostile/sql", operation_id = "hostile_run_sql", security(()), request_body = Statements,
+    responses((status = 200, description = "Rows and errors, as text", body = Done)))]
+async fn sql(db: Db, Json(statements): Json<Statements>) -> Result<Json<Done>, Problem> {
+    let mut seen = Vec::new();
+    let mut tx = db.begin().await?;
+    for statement in &statements.statements {
+        match tx.query(statement, params![]).await {
+            Ok(rows) => seen.push(format!("{} {rows:?}", rows.affected())),
+            Err(error) => seen.push(format!("{:?} {}", error.kind, error.sqlstate.unwrap_or_default())),
+        }
     }
+    if let Err(error) = tx.commit().await {
+        seen.push(format!("commit: {:?}", error.kind));
+    }
+    // Each by itself too: what a transaction refuses may pass alone.
+    for statement in &statements.statements {
+        match db.query(statement, params![]).await {
+            Ok(rows) => seen.push(format!("{} {rows:?}", rows.affected())),
+            Err(error) => seen.push(format!("{:?}", error.kind)),
+        }
+    }
+    Ok(done(seen.join("; ")))
 }
 
 /// Begins a transaction, counts, and holds it open for `amount` milliseconds.

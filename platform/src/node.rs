@@ -1,0 +1,103 @@
+//! The node: gateway, services, control plane and event dispatch in one process without state.
+//!
+//! [`compose::Node`] is what it is made of, on one screen. It listens before its database answers, so
+//! that whoever asks gets a problem document and not a refused connection.
+
+mod adapters;
+mod calls;
+mod compose;
+mod control;
+mod deliver;
+mod deployments;
+mod manifest;
+mod serve;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use terrace_ground_telemetry as telemetry;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{config::Config, parent, secrets::Secrets};
+use compose::Node;
+use serve::Front;
+
+/// Runs services: takes requests from the edge, and answers the control API.
+#[derive(Debug, Parser)]
+#[command(name = "terrace-node", version, after_help = "Example:\n  terrace-node --listen 127.0.0.1:8081 --data-dir /var/lib/terrace --database 'host=/run/postgresql user=terrace dbname=terrace'")]
+pub struct Options {
+    /// Where to listen. Only edges may reach it: `/internal` asks for no token.
+    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Secrets and compiled services are kept here.
+    #[arg(long, default_value = ".terrace", value_name = "FOLDER")]
+    data_dir: PathBuf,
+    /// The directory's database, as libpq writes it; a missing password is read from the secrets.
+    #[arg(long, env = "TERRACE_DATABASE", value_name = "ADDRESS")]
+    database: String,
+    /// Another terrace.toml than the one in this folder.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log: a level, or `module=level,level`.
+    #[arg(long, env = "TERRACE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Log as JSON, one object a line.
+    #[arg(long)]
+    log_json: bool,
+    /// End when standard input ends (for programs that start this one).
+    #[arg(long)]
+    exit_with_parent: bool,
+}
+
+/// The long-lived token of the command line and the supervisor.
+///
+/// # Errors
+/// The secret cannot be read.
+pub fn operator_token(secrets: &Secrets) -> Result<String> {
+    Ok(format!("op_{}", data_encoding::BASE64URL_NOPAD.encode(&secrets.bytes("operator-token")?)))
+}
+
+/// Runs until it is asked to stop.
+///
+/// # Errors
+/// One sentence, when it cannot listen or its configuration is wrong.
+pub async fn run(options: Options) -> Result<()> {
+    let format = if options.log_json { telemetry::Format::Json } else { telemetry::Format::Text };
+    telemetry::init(&options.log, format);
+    let config = Config::load(options.config.as_deref())?;
+    let secrets = Secrets::open(&options.data_dir.join("secrets"))?;
+    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
+    let front = Arc::new(Front::new(&config.base_domain.0));
+    info!("Listening on {}", options.listen);
+    let serving = tokio::spawn(serve::accept(listener, front.clone(), stop(options.exit_with_parent)));
+    let composing = async {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match Node::compose(&options, &config, &secrets).await {
+                Ok(node) => return front.open(node),
+                Err(error) if compose::is_away(&error) => {
+                    warn!("The database is not there yet: {error:#}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let mut serving = serving;
+    tokio::select! {
+        composed = composing => composed?,
+        served = &mut serving => return served.context("serve")?,
+    }
+    info!("Ready");
+    serving.await.context("serve")?
+}
+
+async fn stop(with_parent: bool) {
+    tokio::select! {
+        () = parent::asked_to_stop() => {}
+        () = parent::gone(), if with_parent => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! The directory and the streams, as the gateway asks for them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use terrace_compute_capability::TenantFacts;
+use terrace_compute_gateway::{Body, Resolved, Streams, TenantState, Tenants};
+use terrace_data_tenancy::{Directory, State, Tenant};
+use terrace_events_live::{Live, Topics};
+use terrace_ground_error::Problem;
+use terrace_ground_ids::{Slug, TenantId};
+use tracing::warn;
+
+/// Tenants by their hosts, from the directory's memory.
+pub(crate) struct Hosts {
+    directory: Arc<Directory>,
+}
+
+impl Hosts {
+    pub(crate) fn new(directory: Arc<Directory>) -> Self {
+        Self { directory }
+    }
+}
+
+impl Tenants for Hosts {
+    fn by_label(&self, label: &str) -> Option<Resolved> {
+        let slug: Slug = label.to_ascii_lowercase().parse().ok()?;
+        let view = self.directory.tenants();
+        let tenant = view.by_slug(&slug)?;
+        let state = match tenant.state {
+            State::Active => TenantState::Active,
+            State::Suspended => TenantState::Suspended,
+            State::Creating | State::Deleting => TenantState::Absent,
+        };
+        Some(Resolved { facts: facts(tenant), state })
+    }
+}
+
+/// What services may know of a tenant.
+pub(crate) fn facts(tenant: &Tenant) -> Arc<TenantFacts> {
+    Arc::new(TenantFacts { id: tenant.id.clone(), slug: tenant.slug.clone(), name: tenant.name.clone(), plan: tenant.plan.clone() })
+}
+
+/// Live streams, as bodies.
+pub(crate) struct LiveStreams {
+    live: Live,
+}
+
+impl LiveStreams {
+    pub(crate) fn new(live: Live) -> Self {
+        Self { live }
+    }
+}
+
+#[async_trait]
+impl Streams for LiveStreams {
+    async fn open(&self, tenant: &TenantId, topics: &str, cursor: Option<&str>) -> Result<Body, Problem> {
+        let refuse = |error: terrace_events_live::Error| {
+            let problem = Problem::new(error.code());
+            if let terrace_events_live::Error::Log(error) = &error {
+                warn!(tenant.id = %tenant, "Cannot open a live stream: {error}");
+                return problem;
+            }
+            problem.detail(error.to_string())
+        };
+        let topics = Topics::parse(topics).map_err(refuse)?;
+        self.live.open(tenant, topics, cursor).await.map_err(refuse)
+    }
+}
