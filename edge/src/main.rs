@@ -1,7 +1,7 @@
 //! The edge as a process: reads options and `[edge]` of a configuration file, runs until it is told
 //! to stop by a signal or, for a supervised child, by the end of its standard input.
 
-use std::{io::Read as _, net::SocketAddr, path::PathBuf};
+use std::{io::Read as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -54,15 +54,25 @@ struct File {
     edge: Config,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let options = Options::parse();
+    match start(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("terrace-edge: {}", sentence(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> anyhow::Result<()> {
     let format = if options.log_json {
         terrace_ground_telemetry::Format::Json
     } else {
         terrace_ground_telemetry::Format::Text
     };
     terrace_ground_telemetry::init(&options.log, format);
-    let config = resolve(&options)?;
+    let config = resolve(options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("edge")
@@ -72,6 +82,17 @@ fn main() -> anyhow::Result<()> {
     // An encoding that still runs on the blocking pool is done again at the next start.
     runtime.shutdown_background();
     result
+}
+
+/// The error and its causes in one line, without a cause that the error already quotes.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
 }
 
 fn resolve(options: &Options) -> anyhow::Result<Config> {

@@ -106,11 +106,11 @@ impl Manifest {
             .sites
             .iter()
             .filter_map(|(name, entry)| {
-                let current = Arc::clone(builds.get(&entry.current)?);
+                let current = Arc::clone(builds.get(entry.current.as_ref()?)?);
                 let retained = entry
                     .builds
                     .iter()
-                    .filter(|id| **id != entry.current)
+                    .filter(|id| Some(*id) != entry.current.as_ref())
                     .filter_map(|id| builds.get(id))
                     .map(Arc::clone)
                     .collect();

@@ -43,8 +43,9 @@ pub(crate) struct HostEntry {
 /// A site and its builds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SiteEntry {
-    /// The build that navigations get.
-    pub(crate) current: BuildId,
+    /// The build that navigations get; none while a site has no build yet.
+    #[serde(default)]
+    pub(crate) current: Option<BuildId>,
     /// The current and the retained builds, newest first. Their assets stay reachable for open tabs.
     pub(crate) builds: Vec<BuildId>,
 }
@@ -145,20 +146,23 @@ impl Snapshot {
         for (name, site) in &mut self.sites {
             let builds = &mut self.builds;
             site.builds.retain(|id| builds.contains_key(id));
-            if builds.contains_key(&site.current) {
+            let Some(current) = site.current.take() else { continue };
+            if builds.contains_key(&current) {
+                site.current = Some(current);
                 continue;
             }
             let before = previous.and_then(|previous| {
-                let id = &previous.sites.get(name)?.current;
-                Some((id.clone(), previous.builds.get(id)?)).filter(|(_, build)| whole(build))
+                let id = previous.sites.get(name)?.current.clone()?;
+                let build = previous.builds.get(&id)?;
+                Some((id, build)).filter(|(_, build)| whole(build))
             });
             if let Some((id, build)) = before {
                 builds.entry(id.clone()).or_insert_with(|| build.clone());
                 site.builds.retain(|other| *other != id);
                 site.builds.insert(0, id.clone());
-                site.current = id;
-            } else if let Some(newest) = site.builds.first() {
-                site.current = newest.clone();
+                site.current = Some(id);
+            } else {
+                site.current = site.builds.first().cloned();
             }
         }
         (self, refused)
@@ -179,7 +183,7 @@ mod tests {
             sites: [(
                 site.clone(),
                 SiteEntry {
-                    current: id(current),
+                    current: Some(id(current)),
                     builds: builds.iter().map(|(name, _)| id(name)).collect(),
                 },
             )]
@@ -220,9 +224,19 @@ mod tests {
         let missing = Fingerprint::of(b"two");
         let (after, _) = snapshot("2", &[("2", "two"), ("1", "one")]).settle(None, |content| *content != missing);
         assert_eq!(
-            after.sites.values().next().unwrap().current.as_str(),
-            "b_0000000000000001"
+            after.sites.values().next().unwrap().current,
+            "b_0000000000000001".parse().ok()
         );
+    }
+
+    #[test]
+    fn a_site_without_a_build_does_not_spoil_the_snapshot() {
+        let text = r#"{"version":"1","base_domain":"localhost","hosts":{"console.localhost":{"site":"console"}},
+            "sites":{"console":{"current":null,"builds":[]}},"builds":{},"later":true}"#;
+        let snapshot: Snapshot = serde_json::from_str(text).unwrap();
+        let (settled, refused) = snapshot.clone().settle(None, |_| true);
+        assert!(refused.is_empty());
+        assert_eq!(settled, snapshot);
     }
 
     #[test]

@@ -141,7 +141,8 @@ async fn connections_over_the_cap_wait_instead_of_failing() {
     .await;
     let idle = TcpStream::connect(edge.address()).await.unwrap();
     // The idle connection holds the only place until its time is up; then this one is served.
-    assert_eq!(browser::visit(&edge, "acme", "/").await.status, StatusCode::OK);
+    let page = tokio::time::timeout(Duration::from_secs(5), browser::visit(&edge, "acme", "/")).await;
+    assert_eq!(page.expect("a place becomes free").status, StatusCode::OK);
     drop(idle);
 }
 
