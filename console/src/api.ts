@@ -1,6 +1,8 @@
 // Everything the console asks of the control API, over the generated client. It can do nothing that the API cannot.
+import type { LiveStatus, Subscription } from '@terrace/client';
+import { isUnreachable, problemOf } from '@terrace/site';
 import {
-  createClient,
+  createControlClient,
   type Build,
   type Cluster,
   type CreatedTenant,
@@ -12,10 +14,9 @@ import {
   type Session,
   type Site,
   type Tenant,
-} from '@terrace/client';
-import { isUnreachable, problemOf } from '@terrace/site';
+} from './control.ts';
 
-export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, Service, Session, Site, Tenant };
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, Service, Session, Site, Subscription, Tenant };
 
 /** A page of a list: what is known so far, and where the rest begins. */
 export interface Page<T> {
@@ -23,7 +24,7 @@ export interface Page<T> {
   next: string | null;
 }
 
-const client = createClient({ refresh: null });
+const client = createControlClient({ refresh: null });
 
 /** Told how every call ended: whether anybody answered, and whether the session is over. */
 export const observer = {
@@ -45,24 +46,30 @@ async function call<T>(answer: Promise<T>): Promise<T> {
 
 export const api = {
   /** Not observed for 401: there, a wrong password is the answer and not the end of a session. */
-  signIn: (email: string, password: string): Promise<Session> => client.control.createSession({}, { email, password }),
-  signOut: () => call(client.control.deleteSession()),
-  session: (): Promise<Session> => call(client.control.getSession()),
+  signIn: (email: string, password: string): Promise<Session> => client.createSession({ email, password }),
+  signOut: () => call(client.deleteSession()),
+  session: (): Promise<Session> => call(client.getSession()),
 
   tenants: async (after?: string): Promise<Page<Tenant>> => {
-    const page = await call(client.control.listTenants({ page_size: 200, ...(after ? { page_token: after } : {}) }));
+    const page = await call(client.listTenants({ page_size: 200, ...(after ? { page_token: after } : {}) }));
     return { items: page.items, next: page.next_page_token };
   },
-  tenant: (tenant: string): Promise<Tenant> => call(client.control.getTenant({ tenant })),
-  createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.control.createTenant({}, tenant)),
-  deleteTenant: (tenant: string) => call(client.control.deleteTenant({ tenant })),
+  tenant: (tenant: string): Promise<Tenant> => call(client.getTenant({ tenant })),
+  createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.createTenant(tenant)),
+  deleteTenant: (tenant: string) => call(client.deleteTenant({ tenant })),
 
-  services: async (): Promise<Service[]> => (await call(client.control.listServices({ page_size: 200 }))).items,
-  activate: (service: string, release: string): Promise<Service> => call(client.control.activateRelease({ service }, { release })),
-  sites: async (): Promise<Site[]> => (await call(client.control.listSites({ page_size: 200 }))).items,
-  clusters: async (): Promise<Cluster[]> => (await call(client.control.listClusters({ page_size: 200 }))).items,
+  services: async (): Promise<Service[]> => (await call(client.listServices({ page_size: 200 }))).items,
+  activate: (service: string, release: string): Promise<Service> => call(client.activateRelease({ service }, { release })),
+  sites: async (): Promise<Site[]> => (await call(client.listSites({ page_size: 200 }))).items,
+  clusters: async (): Promise<Cluster[]> => (await call(client.listClusters({ page_size: 200 }))).items,
 
-  meters: (): Promise<Meters> => call(client.control.getMeters()),
-  /** Where the figures arrive every second, as server-sent events named `meters`. */
-  metersStream: '/api/control/meters/stream',
+  meters: (): Promise<Meters> => call(client.getMeters()),
+  /** The figures, every second. The status says whether they arrive; `onProblem` that they never will. */
+  watchMeters: (onMeters: (meters: Meters) => void, onStatus: (status: LiveStatus) => void, onProblem: () => void): Subscription =>
+    client.stream({
+      path: '/api/control/meters/stream',
+      onMessage: ({ event, data }) => event === 'meters' && onMeters(JSON.parse(data) as Meters),
+      onStatus,
+      onProblem,
+    }),
 };

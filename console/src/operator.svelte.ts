@@ -1,7 +1,6 @@
 // The console's state: who is signed in, what the control API said, and the live figures.
 import { Connection, QueryCache, reason, toasts, type Query } from '@terrace/site';
-import { api, observer, type Meters, type Session } from './api.ts';
-import { watchMeters } from './live.ts';
+import { api, observer, type Meters, type Session, type Subscription } from './api.ts';
 
 class OperatorState {
   /** `starting` until the control API has said who is here; `unreachable` when nobody could say it. */
@@ -10,9 +9,9 @@ class OperatorState {
   cache = new QueryCache();
   connection = new Connection(
     () => (this.phase === 'signed-in' ? api.session() : this.start()),
-    () => void this.cache.refreshShown(),
+    () => this.#recover(),
   );
-  #close: (() => void) | null = null;
+  #stream: Subscription | null = null;
 
   constructor() {
     observer.answered = (answered) => this.connection.report(answered);
@@ -51,15 +50,28 @@ class OperatorState {
     this.session = session;
     this.phase = 'signed-in';
     this.connection.report(true);
-    this.#close ??= watchMeters(
+    if (!this.#stream) this.#listen();
+  }
+
+  #listen(): void {
+    this.#stream?.close();
+    this.#stream = api.watchMeters(
       (meters) => this.meters.set(meters),
       (status) => this.connection.streamed(status),
+      // It ends for good when nobody is signed in any more; the next answer says so.
+      () => void api.session().catch(() => undefined),
     );
   }
 
+  /** The backend answers again. The stream waits ever longer between its attempts, so it is opened anew. */
+  #recover(): void {
+    void this.cache.refreshShown();
+    if (this.#stream && this.connection.stream !== 'live') this.#listen();
+  }
+
   #leave(): void {
-    this.#close?.();
-    this.#close = null;
+    this.#stream?.close();
+    this.#stream = null;
     this.connection.stream = 'idle';
     this.session = null;
     this.cache.clear();
