@@ -10,8 +10,9 @@ export class Connection {
   stream: StreamStatus = $state('idle');
   reachable = $state(true);
   /** What the indicator shows. */
-  status: 'live' | 'reconnecting' | 'offline' = $derived.by(() => {
+  status: 'connecting' | 'live' | 'reconnecting' | 'offline' = $derived.by(() => {
     if (!this.reachable) return 'offline';
+    if (this.stream === 'idle') return 'connecting';
     return this.stream === 'reconnecting' || this.stream === 'offline' ? 'reconnecting' : 'live';
   });
   #probe: () => Promise<unknown>;

@@ -9,6 +9,7 @@ export { default as Icon } from './Icon.svelte';
 export { default as Logo } from './Logo.svelte';
 export { default as Menu } from './Menu.svelte';
 export { default as SignIn } from './SignIn.svelte';
+export { default as Starting } from './Starting.svelte';
 export { default as Toasts } from './Toasts.svelte';
 export * from './connection.svelte.ts';
 export * from './failure.ts';
