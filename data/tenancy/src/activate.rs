@@ -49,12 +49,14 @@ impl Directory {
             if facts.release.service != service {
                 return Err(Error::unknown("release of this service", &release));
             }
-            let hold = directory.hold(&format!("service {service}")).await?;
-            let outcome = directory.activate(&service, &release, &*progress).await;
-            if let Err(error @ Error::NotReady { .. }) = &outcome {
-                directory.record_failure(&release, error).await?;
-            }
-            hold.release().await;
+            let work = async {
+                let outcome = directory.activate(&service, &release, &*progress).await;
+                if let Err(error @ Error::NotReady { .. }) = &outcome {
+                    directory.record_failure(&release, error).await?;
+                }
+                outcome
+            };
+            let outcome = directory.holding(&format!("service {service}"), work).await;
             directory.refresh().await?;
             outcome
         })

@@ -52,12 +52,16 @@ impl Directory {
         detached(async move {
             let id = TenantId::random();
             // Held before it can be seen, so that no other node takes it for abandoned.
-            let hold = directory.hold(id.as_str()).await?;
-            let operation = directory.reserve(&id, new).await?;
-            directory.drive(operation).await?;
-            hold.release().await;
-            let tenant = directory.tenants().by_id(&id).cloned();
-            tenant.ok_or_else(|| Error::unknown("tenant", &id))
+            let work = async {
+                let operation = directory.reserve(&id, new).await?;
+                directory.drive(operation).await
+            };
+            directory.holding(id.as_str(), work).await?;
+            directory
+                .tenants()
+                .by_id(&id)
+                .cloned()
+                .ok_or_else(|| Error::unknown("tenant", &id))
         })
         .await
     }

@@ -26,13 +26,14 @@ impl Directory {
     pub async fn delete_tenant(self: &Arc<Self>, tenant: &TenantId) -> Result<Json, Error> {
         let (directory, tenant) = (self.clone(), tenant.clone());
         detached(async move {
-            let hold = directory.hold(tenant.as_str()).await?;
-            let operation = match directory.running(&tenant).await? {
-                Some(operation) if operation.kind == Kind::Delete => operation,
-                _ => directory.begin_delete(&tenant).await?,
+            let work = async {
+                let operation = match directory.running(&tenant).await? {
+                    Some(operation) if operation.kind == Kind::Delete => operation,
+                    _ => directory.begin_delete(&tenant).await?,
+                };
+                directory.drive(operation).await
             };
-            directory.drive(operation).await?;
-            hold.release().await;
+            directory.holding(tenant.as_str(), work).await?;
             directory.evidence(&tenant).await
         })
         .await

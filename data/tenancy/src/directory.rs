@@ -7,14 +7,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use terrace_data_migrate::Migrations;
 use terrace_ground_ids::ReleaseId;
 use tokio::sync::watch;
 use tokio_postgres::NoTls;
 use tracing::warn;
 
-use crate::{Config, Error, Hooks, Snapshot, View, hooks::NoHooks};
+use crate::{Config, Error, Hooks, Snapshot, View, hold::Holds, hooks::NoHooks};
 
 /// The directory of one installation. One per process, behind an `Arc`.
 pub struct Directory {
@@ -24,6 +24,7 @@ pub struct Directory {
     pub(crate) snapshot: ArcSwap<Option<Snapshot>>,
     /// Checked migrations of releases; a release never changes, so an entry is never stale.
     pub(crate) migrations: Mutex<HashMap<ReleaseId, Migrations>>,
+    pub(crate) holds: Holds,
     refreshing: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
@@ -39,8 +40,10 @@ impl Directory {
         if config.lane_secret.len() < 32 {
             return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
         }
+        // Asked before it is given out (some 30 µs): after a restart of PostgreSQL the first caller must
+        // not get a connection that is dead and does not know it yet.
         let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
+            recycling_method: RecyclingMethod::Verified,
         };
         let manager = Manager::from_config(config.database.to_postgres(), NoTls, recycling);
         let pool = Pool::builder(manager)
@@ -51,6 +54,7 @@ impl Directory {
             .map_err(|error| Error::Config(error.to_string()))?;
         let poll = Duration::from_millis(config.poll_ms.max(10));
         let directory = Arc::new(Self {
+            holds: Holds::new(pool.clone()),
             config,
             pool,
             view: ArcSwap::default(),
@@ -108,53 +112,6 @@ impl Directory {
 
     pub(crate) fn migrations_lock(&self) -> std::sync::MutexGuard<'_, HashMap<ReleaseId, Migrations>> {
         self.migrations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes the right to change one thing, for as long as the guard lives. Another node, or another
-    /// request, that wants it meanwhile gets [`Error::Busy`].
-    pub(crate) async fn hold(&self, what: &str) -> Result<Hold, Error> {
-        let client = self.pool.get().await?;
-        let row = client
-            .query_one("SELECT pg_try_advisory_lock(hashtextextended($1, 1))", &[&what])
-            .await?;
-        if row.try_get(0)? {
-            Ok(Hold {
-                client: Some(client),
-                what: what.to_owned(),
-            })
-        } else {
-            Err(Error::Busy { what: what.to_owned() })
-        }
-    }
-}
-
-/// A session lock on the connection it lives on. Had the process been killed, PostgreSQL would let go
-/// of it with the connection; so nothing has to expire.
-pub(crate) struct Hold {
-    client: Option<Object>,
-    what: String,
-}
-
-impl Hold {
-    /// Gives the right back and the connection to the pool.
-    pub(crate) async fn release(mut self) {
-        if let Some(client) = &self.client
-            && client
-                .execute("SELECT pg_advisory_unlock(hashtextextended($1, 1))", &[&self.what])
-                .await
-                .is_ok()
-        {
-            self.client = None;
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        // Not released in peace: the lock must not go back into the pool with the connection.
-        if let Some(client) = self.client.take() {
-            drop(Object::take(client));
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod create;
 mod delete;
 mod directory;
 mod error;
+mod hold;
 mod hooks;
 mod install;
 mod lane;
@@ -21,6 +22,8 @@ mod schemas;
 mod sites;
 mod snapshot;
 mod tenants;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod view;
 
 pub use activate::Activation;

@@ -124,14 +124,15 @@ impl Directory {
     }
 
     async fn resume_one(&self, tenant: &TenantId) -> Result<(), Error> {
-        let hold = self.hold(tenant.as_str()).await?;
-        // Read under the lock: before it, the operation may have been another's.
-        if let Some(operation) = self.running(tenant).await? {
+        let work = async {
+            // Read under the lock: before it, the operation may have been another's.
+            let Some(operation) = self.running(tenant).await? else {
+                return Ok(());
+            };
             info!(tenant.id = %tenant, "Taking up the {} of a tenant after the step {}", operation.kind.as_str(), operation.step.as_str());
-            self.drive(operation).await?;
-        }
-        hold.release().await;
-        Ok(())
+            self.drive(operation).await
+        };
+        self.holding(tenant.as_str(), work).await
     }
 
     pub(crate) async fn running(&self, tenant: &TenantId) -> Result<Option<Operation>, Error> {

@@ -4,14 +4,14 @@
 //! and gives them free at once: nothing has to expire. When only the connection dies, another node may
 //! begin while this one still delivers; the cursor in the service's transaction keeps the effect single.
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio::sync::Mutex;
 
 use crate::{Error, ready::Key};
 
 pub(crate) struct Turns {
     pool: Pool,
-    client: Mutex<Option<Object>>,
+    client: Mutex<Option<ClientWrapper>>,
 }
 
 impl Turns {
@@ -26,8 +26,8 @@ impl Turns {
     pub(crate) async fn take(&self, key: &Key) -> Result<bool, Error> {
         let mut client = self.client.lock().await;
         if client.as_ref().is_none_or(|client| client.is_closed()) {
-            *client = None;
-            *client = Some(self.pool.get().await?);
+            // Taken out of the pool for good: its locks must never go back there with it.
+            *client = Some(Object::take(self.pool.get().await?));
         }
         let Some(client) = &*client else { return Ok(false) };
         let statement = client
@@ -47,15 +47,6 @@ impl Turns {
             client.query_one(&statement, &[&name(key)]).await?;
         }
         Ok(())
-    }
-}
-
-impl Drop for Turns {
-    fn drop(&mut self) {
-        // The locks go with the connection, and must not go back into the pool with it.
-        if let Some(client) = self.client.get_mut().take() {
-            drop(Object::take(client));
-        }
     }
 }
 
