@@ -32,11 +32,12 @@ pub(crate) fn shape(place: impl Into<String>, expected: impl Into<String>) -> Er
     }
 }
 
-/// `index.ts` of the client package. The same document always gives the same text.
+/// `index.ts` of the client package: one group of functions for each service of the joined document.
+/// The same document always gives the same text.
 ///
 /// # Errors
 /// [`Error::Shape`].
-pub fn typescript(document: &Value) -> Result<String, Error> {
+pub fn services(document: &Value) -> Result<String, Error> {
     let mut text = String::from(
         "// The typed client of every service. Generated from contracts/openapi: do not edit.\n\n\
          import { Core, type ClientOptions, type RequestOptions } from \"./core\";\n\
@@ -44,24 +45,82 @@ pub fn typescript(document: &Value) -> Result<String, Error> {
          export * from \"./core\";\n\
          export * from \"./live\";\n\n",
     );
-    let _ = writeln!(
-        text,
-        "/** Of the contract that this client was made from: a build records it. */"
-    );
-    let _ = writeln!(text, "export const CONTRACT_HASH = \"{}\";\n", hash(document));
+    text.push_str(&hash(document));
     codes(&mut text);
     schemas(document, &mut text)?;
-    client(document, &mut text)?;
+    let mut groups: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
+    for operation in operation::all(document)? {
+        groups.entry(operation.group.clone()).or_default().push(operation);
+    }
+    text.push_str(
+        "/** A client of this origin, or of `baseUrl`. */\n\
+         export function createClient(options: ClientOptions = {}) {\n\
+        \x20 const core = new Core(options);\n\
+        \x20 return {\n",
+    );
+    for (group, operations) in groups {
+        let _ = writeln!(text, "    {group}: {{");
+        methods(operations, 6, &mut text);
+        text.push_str("    },\n");
+    }
+    text.push_str(
+        "    /** What happens in this workspace, as it happens. */\n\
+        \x20   events: (options: EventsOptions): Subscription => openEvents(core, options),\n\
+        \x20   /** Any other stream of server-sent events. */\n\
+        \x20   stream: (options: StreamOptions): Subscription => openStream(core, options),\n\
+        \x20 };\n\
+         }\n\n\
+         export type Client = ReturnType<typeof createClient>;\n",
+    );
     Ok(text)
 }
 
-/// The first 16 hexadecimal digits of the document's SHA-256.
+/// `control.ts` of the client package: the functions of the control plane. A file of its own, because
+/// what operators read and what members read is never on the same page.
+///
+/// # Errors
+/// [`Error::Shape`].
+pub fn control(document: &Value) -> Result<String, Error> {
+    let mut text = String::from(
+        "// The typed client of the control plane. Generated from contracts/openapi/control.json: do not edit.\n\n\
+         import { Core, type ClientOptions, type RequestOptions } from \"./core\";\n\
+         import { openStream, type StreamOptions, type Subscription } from \"./live\";\n\n",
+    );
+    text.push_str(&hash(document));
+    schemas(document, &mut text)?;
+    text.push_str(
+        "/** A client of the control plane at this origin, or at `baseUrl`. An operator's session is not renewed. */\n\
+         export function createControlClient(options: ClientOptions = {}) {\n\
+        \x20 const core = new Core({ ...options, refresh: null });\n\
+        \x20 return {\n",
+    );
+    methods(operation::all(document)?, 4, &mut text);
+    text.push_str(
+        "    /** A stream of server-sent events. */\n\
+        \x20   stream: (options: StreamOptions): Subscription => openStream(core, options),\n\
+        \x20 };\n\
+         }\n\n\
+         export type ControlClient = ReturnType<typeof createControlClient>;\n",
+    );
+    Ok(text)
+}
+
+fn methods(mut operations: Vec<Operation>, indent: usize, text: &mut String) {
+    operations.sort_by(|a, b| a.name.cmp(&b.name));
+    // A stream never ends: it is opened by its path.
+    for operation in operations.iter().filter(|operation| !operation.is_stream) {
+        text.push_str(&operation.method(indent));
+    }
+}
+
+/// The first 16 hexadecimal digits of the document's SHA-256, as a constant.
 fn hash(document: &Value) -> String {
-    Sha256::digest(document.to_string().as_bytes())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = Sha256::digest(document.to_string().as_bytes());
+    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "/** Of the contract that this client was made from: a build records it. */\n\
+         export const CONTRACT_HASH = \"{digits}\";\n\n"
+    )
 }
 
 fn codes(text: &mut String) {
@@ -81,37 +140,6 @@ fn schemas(document: &Value, text: &mut String) -> Result<(), Error> {
     for (name, schema) in sorted {
         text.push_str(&schema::declaration(name, schema)?);
     }
-    Ok(())
-}
-
-fn client(document: &Value, text: &mut String) -> Result<(), Error> {
-    let mut groups: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
-    for operation in operation::all(document)? {
-        groups.entry(operation.group.clone()).or_default().push(operation);
-    }
-    text.push_str(
-        "/** A client of this origin, or of `baseUrl`. */\n\
-         export function createClient(options: ClientOptions = {}) {\n\
-        \x20 const core = new Core(options);\n\
-        \x20 return {\n",
-    );
-    for (group, operations) in &mut groups {
-        operations.sort_by(|a, b| a.name.cmp(&b.name));
-        let _ = writeln!(text, "    {group}: {{");
-        for operation in operations {
-            text.push_str(&operation.method());
-        }
-        text.push_str("    },\n");
-    }
-    text.push_str(
-        "    /** What happens in this workspace, as it happens. */\n\
-        \x20   events: (options: EventsOptions): Subscription => openEvents(core, options),\n\
-        \x20   /** Any other stream of server-sent events. */\n\
-        \x20   stream: (options: StreamOptions): Subscription => openStream(core, options),\n\
-        \x20 };\n\
-         }\n\n\
-         export type Client = ReturnType<typeof createClient>;\n",
-    );
     Ok(())
 }
 
@@ -182,7 +210,7 @@ mod tests {
 
     #[test]
     fn an_operation_becomes_a_method_of_its_service() {
-        let text = typescript(&document()).unwrap();
+        let text = services(&document()).unwrap();
         assert!(
             text.contains(
                 "createTask: (params: { board: number }, body: NewTask, options: RequestOptions = {}): Promise<Task> =>"
@@ -196,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_schema_becomes_a_type_of_the_same_name() {
-        let text = typescript(&document()).unwrap();
+        let text = services(&document()).unwrap();
         assert!(
             text.contains("/** A column. */\nexport type Column = \"todo\" | \"done\";"),
             "{text}"

@@ -20,6 +20,8 @@ pub(crate) struct Operation {
     query: Vec<String>,
     body: Option<String>,
     answer: String,
+    /// True when it answers with server-sent events.
+    pub(crate) is_stream: bool,
 }
 
 /// Every operation of a document.
@@ -42,11 +44,10 @@ pub(crate) fn all(document: &Value) -> Result<Vec<Operation>, Error> {
 fn read(path: &str, method: &str, operation: &Value) -> Result<Operation, Error> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let id = text("operationId").unwrap_or_default();
-    let tag = operation
-        .pointer("/tags/0")
-        .and_then(Value::as_str)
-        .ok_or_else(|| shape(id, "a tag with its service's name"))?;
-    let prefix = format!("{}_", tag.replace('-', "_"));
+    // The service is in the address; tags are for readers.
+    let service = path.strip_prefix("/api/").and_then(|rest| rest.split('/').next());
+    let service = service.ok_or_else(|| shape(id, "a path of the form /api/<service>/..."))?;
+    let prefix = format!("{}_", service.replace('-', "_"));
     let name = id
         .strip_prefix(&prefix)
         .ok_or_else(|| shape(id, format!("an operationId that begins with {prefix}")))?;
@@ -81,9 +82,10 @@ fn read(path: &str, method: &str, operation: &Value) -> Result<Operation, Error>
         .into_iter()
         .flatten()
         .find(|(status, _)| status.starts_with('2'));
+    let is_stream = success.is_some_and(|(_, response)| response.pointer("/content/text~1event-stream").is_some());
     let answer = success.and_then(|(_, response)| response.pointer("/content/application~1json/schema"));
     Ok(Operation {
-        group: camel(tag),
+        group: camel(service),
         name: camel(name),
         method: method.to_ascii_uppercase(),
         path: path.to_owned(),
@@ -96,13 +98,14 @@ fn read(path: &str, method: &str, operation: &Value) -> Result<Operation, Error>
         parameters,
         query,
         body: body.map(|body| schema::expression(id, body)).transpose()?,
+        is_stream,
         answer: answer.map_or(Ok("void".to_owned()), |answer| schema::expression(id, answer))?,
     })
 }
 
 impl Operation {
-    /// The method's text, at six spaces.
-    pub(crate) fn method(&self) -> String {
+    /// The method's text, at so many spaces.
+    pub(crate) fn method(&self, indent: usize) -> String {
         let mut arguments = Vec::new();
         if !self.parameters.is_empty() {
             let fields: Vec<String> = self
@@ -140,10 +143,10 @@ impl Operation {
         if self.body.is_some() {
             request.push("body".to_owned());
         }
-        let doc = comment(Some(&self.summary), 6);
-        let (name, answer) = (&self.name, &self.answer);
+        let doc = comment(Some(&self.summary), indent);
+        let (name, answer, space) = (&self.name, &self.answer, " ".repeat(indent));
         format!(
-            "{doc}      {name}: ({}): Promise<{answer}> =>\n        core.request<{answer}>({{ {} }}, options),\n",
+            "{doc}{space}{name}: ({}): Promise<{answer}> =>\n{space}  core.request<{answer}>({{ {} }}, options),\n",
             arguments.join(", "),
             request.join(", ")
         )

@@ -57,34 +57,50 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Every file that follows from the services' types, with its text.
 fn files() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    // To give the client another service, add it here.
     let described = [
+        // To give the sites' client another service, add it here.
         ("billing", serde_json::to_value(billing::contract())?),
         ("identity", serde_json::to_value(identity::contract())?),
         ("tasks", serde_json::to_value(tasks::contract())?),
     ];
     let mut files = Vec::new();
     let mut contracts = Vec::new();
-    for (service, document) in described {
-        let text = format!("{}\n", serde_json::to_string_pretty(&document)?);
-        let contract = Contract::parse(text.as_bytes()).with_context(|| format!("read the contract of {service}"))?;
-        let broken = contract.check(service);
-        if !broken.is_empty() {
-            bail!(
-                "the contract of {service} breaks conventions:\n  {}",
-                broken.join("\n  ")
-            );
-        }
-        files.push((PathBuf::from(format!("contracts/openapi/{service}.json")), text));
-        contracts.push((service.parse()?, contract));
+    for (service, document) in &described {
+        contracts.push((service.parse()?, checked(service, document)?));
+        files.push((
+            PathBuf::from(format!("contracts/openapi/{service}.json")),
+            pretty(document)?,
+        ));
     }
-    let client = terrace_contracts_client::typescript(&join(&contracts)).context("generate the TypeScript client")?;
+    let client =
+        terrace_contracts_client::services(&join(&contracts)).context("generate the client of the services")?;
     files.push((PathBuf::from("contracts/typescript/src/index.ts"), client));
     // The control plane's own: the console and the command line speak it.
     let control = serde_json::to_value(terrace_control::contract())?;
-    files.push((PathBuf::from("contracts/openapi/control.json"), format!("{}\n", serde_json::to_string_pretty(&control)?)));
+    checked("control", &control)?;
+    files.push((PathBuf::from("contracts/openapi/control.json"), pretty(&control)?));
+    let client = terrace_contracts_client::control(&control).context("generate the client of the control plane")?;
+    files.push((PathBuf::from("contracts/typescript/src/control.ts"), client));
     // A service of the tests: deployed by the laws, and in nobody's client.
     let hostile = serde_json::to_value(hostile::contract())?;
-    files.push((PathBuf::from("tests/hostile/openapi.json"), format!("{}\n", serde_json::to_string_pretty(&hostile)?)));
+    files.push((PathBuf::from("tests/hostile/openapi.json"), pretty(&hostile)?));
     Ok(files)
+}
+
+fn pretty(document: &serde_json::Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(document)?))
+}
+
+/// The document as a contract that keeps every convention.
+fn checked(service: &str, document: &serde_json::Value) -> anyhow::Result<Contract> {
+    let bytes = serde_json::to_vec(document)?;
+    let contract = Contract::parse(&bytes).with_context(|| format!("read the contract of {service}"))?;
+    let broken = contract.check(service);
+    if !broken.is_empty() {
+        bail!(
+            "the contract of {service} breaks conventions:\n  {}",
+            broken.join("\n  ")
+        );
+    }
+    Ok(contract)
 }

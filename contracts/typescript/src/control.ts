@@ -1,0 +1,453 @@
+// The typed client of the control plane. Generated from contracts/openapi/control.json: do not edit.
+
+import { Core, type ClientOptions, type RequestOptions } from "./core";
+import { openStream, type StreamOptions, type Subscription } from "./live";
+
+/** Of the contract that this client was made from: a build records it. */
+export const CONTRACT_HASH = "5b5886a87a308537";
+
+/** Which release requests shall go to. */
+export interface Activate {
+  /** The release's id. */
+  release: string;
+}
+
+/** One immutable version of a site. */
+export interface Build {
+  /** When it was uploaded. */
+  created_at: string;
+  /** How many files it has. */
+  files: number;
+  /** Its id, made of its content. */
+  id: string;
+  /** The site. */
+  site: string;
+  /** The size of its files together, before compression. */
+  size_bytes: number;
+  /** Whether new visitors get it. */
+  state: BuildState;
+}
+
+/** What a build is good for now. */
+export type BuildState = "active" | "retained";
+
+/** A site bundle. */
+export interface BuildUpload {
+  /** Its files; `/index.html` is one of them. */
+  files: FileUpload[];
+  /** The site's title, to show. */
+  title: string;
+}
+
+/** One PostgreSQL server. */
+export interface Cluster {
+  /** The database that holds the schemas. */
+  database: string;
+  /** How many lanes it has. */
+  lanes: number;
+  /** Its name. */
+  name: string;
+  /** The size of the database; null while it does not answer. */
+  size_bytes: number | null;
+  /** Whether it answers now. */
+  state: ClusterState;
+  /** How many tenants live on it. */
+  tenants: number;
+  /** The server's version; null while it does not answer. */
+  version: string | null;
+}
+
+/** A page of clusters, in the order of their names. */
+export interface ClusterPage {
+  /** The clusters. */
+  items: Cluster[];
+  /** Asks for the next page; null on the last. */
+  next_page_token: string | null;
+}
+
+/** Whether a cluster answers. */
+export type ClusterState = "up" | "down";
+
+/** The first member of a tenant to create. */
+export interface CreateOwner {
+  /** Where they sign in with. */
+  email: string;
+  /** Their name, to show. */
+  name: string;
+  /** Their password; one is made and shown once when absent. */
+  password?: string | null;
+}
+
+/** A tenant to create. */
+export interface CreateTenant {
+  /** Its name, to show. */
+  name: string;
+  owner?: CreateOwner | null;
+  plan?: Plan | null;
+  /** The first label of its host: 1 to 31 of `a-z`, `0-9` and `-`, and no reserved name. */
+  slug: string;
+}
+
+/** The first member of a tenant that was just created. */
+export interface CreatedOwner {
+  /** Where they sign in with. */
+  email: string;
+  /** Their name, to show. */
+  name: string;
+  /** The password that was made for them. It is shown this once and stored nowhere. */
+  password?: string;
+}
+
+/** A tenant that was just created. */
+export interface CreatedTenant {
+  /** When it was created. */
+  created_at: string;
+  /** Where its members find it. */
+  host: string;
+  /** Opaque: no role and no schema shows a customer's name. */
+  id: string;
+  /** Its name, to show. */
+  name: string;
+  /** Its first member, if one was created. */
+  owner?: CreatedOwner;
+  /** Where its data lives. */
+  placement: Placement;
+  /** What it pays for. */
+  plan: Plan;
+  /** The first label of its host. */
+  slug: string;
+  /** Where it is in its life. */
+  state: TenantState;
+}
+
+/** What an operator signs in with. */
+export interface Credentials {
+  /** Their address. */
+  email: string;
+  /** Their password. */
+  password: string;
+}
+
+/** One field that is not valid. */
+export interface FieldError {
+  /** What is wrong with it, in a sentence. */
+  detail: string;
+  /** A JSON pointer (RFC 6901) into the body, or `/` and the name of a query parameter. */
+  pointer: string;
+}
+
+/** One file of a build. */
+export interface FileUpload {
+  /** Its bytes, in base64. */
+  content: string;
+  /** Where it is served. */
+  path: string;
+}
+
+/** The last minute of one node. */
+export interface Meters {
+  /** When the figures were taken. */
+  at: string;
+  /** The last 50 errors, newest first. */
+  errors: MetersError[];
+  /** By second, oldest first. */
+  series: MetersPoint[];
+  /** By service, busiest first. */
+  services: ServiceMeters[];
+  /** By tenant, busiest first. */
+  tenants: TenantMeters[];
+  /** Over everything. */
+  totals: MetersTotals;
+  /** How far they look back. */
+  window_seconds: number;
+}
+
+/** One error. */
+export interface MetersError {
+  /** When it was answered. */
+  at: string;
+  /** The problem code, if the answer was one. */
+  code: string | null;
+  /** The HTTP method. */
+  method: string;
+  /** The path, without its query. */
+  path: string;
+  /** The request's id, as in the log. */
+  request_id: string;
+  /** The service. */
+  service: string;
+  /** The HTTP status. */
+  status: number;
+  /** The tenant's id. */
+  tenant: string;
+}
+
+/** One second. */
+export interface MetersPoint {
+  /** The second. */
+  at: string;
+  /** Answers of 500 and above in it. */
+  errors: number;
+  /** 99th percentile latency in milliseconds. */
+  p99_ms: number;
+  /** Requests in it. */
+  requests: number;
+}
+
+/** Figures over the window. */
+export interface MetersTotals {
+  /** Answers of 500 and above in the window. */
+  errors: number;
+  /** Median latency in milliseconds; 0 without requests. */
+  p50_ms: number;
+  /** 99th percentile latency in milliseconds; 0 without requests. */
+  p99_ms: number;
+  /** Requests a second, over the window. */
+  rate_per_second: number;
+  /** Requests in the window. */
+  requests: number;
+}
+
+/** One step of a service's schema. */
+export interface MigrationUpload {
+  /** Four digits, what it does, and `.sql`. */
+  name: string;
+  /** Its statements. */
+  sql: string;
+}
+
+/** A person who runs the platform. */
+export interface Operator {
+  /** Where they sign in with; null for the operator token, which belongs to nobody. */
+  email: string | null;
+  /** Their name, to show. */
+  name: string;
+}
+
+/** Where a tenant's data lives. */
+export interface Placement {
+  /** The PostgreSQL server. */
+  cluster: string;
+  /** The login that may act for it, shared with at most 63 neighbours. */
+  lane: string;
+  /** One schema for each service. */
+  schemas: string[];
+}
+
+/** What a tenant pays for. */
+export type Plan = "free" | "team";
+
+/** A problem document (RFC 9457). This is its description; `terrace-ground-error` writes it. */
+export interface Problem {
+  /** The stable code, in kebab-case. */
+  code: string;
+  /** What happened this time, for people. */
+  detail?: string;
+  /** The fields that are not valid, for `validation-failed`. */
+  errors?: FieldError[];
+  /** What to quote when asking for help. */
+  request_id?: string;
+  /** The HTTP status, repeated. */
+  status: number;
+  /** The code's title. */
+  title: string;
+  /** A page about this code. */
+  type: string;
+}
+
+/** One immutable version of a service. */
+export interface Release {
+  /** The host interfaces that it is granted. */
+  capabilities: string[];
+  /** When it was uploaded. */
+  created_at: string;
+  /** Its id. */
+  id: string;
+  /** The service. */
+  service: string;
+  /** The hash of its component, in hexadecimal. */
+  sha256: string;
+  /** The size of its component. */
+  size_bytes: number;
+  /** What it is good for now. */
+  state: ReleaseState;
+}
+
+/** What a release is good for now. */
+export type ReleaseState = "active" | "retained" | "failed";
+
+/** A service bundle. */
+export interface ReleaseUpload {
+  /** The Wasm component, in base64. */
+  component: string;
+  /** The OpenAPI 3.1 document. */
+  contract: Record<string, unknown>;
+  /** The text of `service.toml`. */
+  manifest: string;
+  /** The steps of its schema, in the order in which they run. */
+  migrations: MigrationUpload[];
+}
+
+/** A unit of backend code with a single task. */
+export interface Service {
+  current: Release | null;
+  /** Its name, as in `/api/<name>/`. */
+  name: string;
+  /** Every release that is kept, newest first. */
+  releases: Release[];
+  /** Its name, to show. */
+  title: string;
+}
+
+/** One service's figures. */
+export interface ServiceMeters {
+  /** Answers of 500 and above in the window. */
+  errors: number;
+  /** Median latency in milliseconds. */
+  p50_ms: number;
+  /** 99th percentile latency in milliseconds. */
+  p99_ms: number;
+  /** Requests a second, over the window. */
+  rate_per_second: number;
+  /** Requests in the window. */
+  requests: number;
+  /** The service. */
+  service: string;
+}
+
+/** A page of services, in the order of their names. */
+export interface ServicePage {
+  /** The services. */
+  items: Service[];
+  /** Asks for the next page; null on the last. */
+  next_page_token: string | null;
+}
+
+/** Who is signed in, and until when. */
+export interface Session {
+  /** When the session ends; null for the operator token, which does not. */
+  expires_at: string | null;
+  /** Who it is. */
+  operator: Operator;
+}
+
+/** A static frontend. */
+export interface Site {
+  /** Every build that is kept, newest first. */
+  builds: Build[];
+  current: Build | null;
+  /** Its name. */
+  name: string;
+  /** Its name, to show. */
+  title: string;
+}
+
+/** A page of sites, in the order of their names. */
+export interface SitePage {
+  /** The sites. */
+  items: Site[];
+  /** Asks for the next page; null on the last. */
+  next_page_token: string | null;
+}
+
+/** A customer organisation: the unit of isolation. */
+export interface Tenant {
+  /** When it was created. */
+  created_at: string;
+  /** Where its members find it. */
+  host: string;
+  /** Opaque: no role and no schema shows a customer's name. */
+  id: string;
+  /** Its name, to show. */
+  name: string;
+  /** Where its data lives. */
+  placement: Placement;
+  /** What it pays for. */
+  plan: Plan;
+  /** The first label of its host. */
+  slug: string;
+  /** Where it is in its life. */
+  state: TenantState;
+}
+
+/** One tenant's figures. */
+export interface TenantMeters {
+  /** Answers of 500 and above in the window. */
+  errors: number;
+  /** Median latency in milliseconds. */
+  p50_ms: number;
+  /** 99th percentile latency in milliseconds. */
+  p99_ms: number;
+  /** Requests a second, over the window. */
+  rate_per_second: number;
+  /** Requests in the window. */
+  requests: number;
+  /** Its slug; null when it was deleted within the window. */
+  slug: string | null;
+  /** The tenant's id. */
+  tenant: string;
+}
+
+/** A page of tenants, in the order of their slugs. */
+export interface TenantPage {
+  /** The tenants. */
+  items: Tenant[];
+  /** Asks for the next page; null on the last. */
+  next_page_token: string | null;
+}
+
+/** Where a tenant is in its life. */
+export type TenantState = "creating" | "active" | "suspended" | "deleting";
+
+/** A client of the control plane at this origin, or at `baseUrl`. An operator's session is not renewed. */
+export function createControlClient(options: ClientOptions = {}) {
+  const core = new Core({ ...options, refresh: null });
+  return {
+    /** Routes a service's requests to one of its releases: a rollback, or the way forward after one. */
+    activateRelease: (params: { service: string }, body: Activate, options: RequestOptions = {}): Promise<Service> =>
+      core.request<Service>({ method: "POST", path: "/api/control/services/{service}/activate", params, body }, options),
+    /** Uploads a build of a site and makes it the current one. */
+    createBuild: (params: { site: string }, body: BuildUpload, options: RequestOptions = {}): Promise<Build> =>
+      core.request<Build>({ method: "POST", path: "/api/control/sites/{site}/builds", params, body }, options),
+    /** Uploads a release of a service and routes the service's requests to it. */
+    createRelease: (params: { service: string }, body: ReleaseUpload, options: RequestOptions = {}): Promise<Release> =>
+      core.request<Release>({ method: "POST", path: "/api/control/services/{service}/releases", params, body }, options),
+    /** Signs an operator in. */
+    createSession: (body: Credentials, options: RequestOptions = {}): Promise<Session> =>
+      core.request<Session>({ method: "POST", path: "/api/control/session", public: true, body }, options),
+    /** Creates a tenant, with the schemas of every service. */
+    createTenant: (body: CreateTenant, options: RequestOptions = {}): Promise<CreatedTenant> =>
+      core.request<CreatedTenant>({ method: "POST", path: "/api/control/tenants", body }, options),
+    /** Signs the operator out of this browser. */
+    deleteSession: (options: RequestOptions = {}): Promise<void> =>
+      core.request<void>({ method: "DELETE", path: "/api/control/session" }, options),
+    /** Deletes a tenant and all its data. */
+    deleteTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<void> =>
+      core.request<void>({ method: "DELETE", path: "/api/control/tenants/{tenant}", params }, options),
+    /** The figures of the last 60 seconds. */
+    getMeters: (options: RequestOptions = {}): Promise<Meters> =>
+      core.request<Meters>({ method: "GET", path: "/api/control/meters" }, options),
+    /** Who is signed in. */
+    getSession: (options: RequestOptions = {}): Promise<Session> =>
+      core.request<Session>({ method: "GET", path: "/api/control/session" }, options),
+    /** Shows one tenant. */
+    getTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "GET", path: "/api/control/tenants/{tenant}", params }, options),
+    /** Lists clusters, in the order of their names. */
+    listClusters: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ClusterPage> =>
+      core.request<ClusterPage>({ method: "GET", path: "/api/control/clusters", params, query: ["page_size", "page_token"] }, options),
+    /** Lists services with their releases, in the order of their names. */
+    listServices: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ServicePage> =>
+      core.request<ServicePage>({ method: "GET", path: "/api/control/services", params, query: ["page_size", "page_token"] }, options),
+    /** Lists sites with their builds, in the order of their names. */
+    listSites: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<SitePage> =>
+      core.request<SitePage>({ method: "GET", path: "/api/control/sites", params, query: ["page_size", "page_token"] }, options),
+    /** Lists tenants, in the order of their slugs. */
+    listTenants: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<TenantPage> =>
+      core.request<TenantPage>({ method: "GET", path: "/api/control/tenants", params, query: ["page_size", "page_token"] }, options),
+    /** A stream of server-sent events. */
+    stream: (options: StreamOptions): Subscription => openStream(core, options),
+  };
+}
+
+export type ControlClient = ReturnType<typeof createControlClient>;
