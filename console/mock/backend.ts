@@ -1,7 +1,7 @@
 // A control API in memory, for `npm run dev` and browser tests: the same contract, and traffic that moves.
+import type { Build, Cluster, CreateTenant, Meters, MetersError, Release, Service, Site, Tenant } from '@terrace/client/control';
 import { mockBackend, MockProblem, type MockRequest } from '@terrace/site/mock';
 import type { Plugin } from 'vite';
-import type { Build, Cluster, CreateTenant, Meters, MetersError, Release, Service, Site, Tenant } from '../src/control.ts';
 
 const PASSWORD = 'terrace-demo-2026';
 const OPERATOR = { email: 'operator@terrace.example', name: 'Olive Operator' };

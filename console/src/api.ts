@@ -1,6 +1,5 @@
 // Everything the console asks of the control API, over the generated client. It can do nothing that the API cannot.
 import type { LiveStatus, Subscription } from '@terrace/client';
-import { isUnreachable, problemOf } from '@terrace/site';
 import {
   createControlClient,
   type Build,
@@ -14,7 +13,8 @@ import {
   type Session,
   type Site,
   type Tenant,
-} from './control.ts';
+} from '@terrace/client/control';
+import { isUnreachable, problemOf } from '@terrace/site';
 
 export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, Service, Session, Site, Subscription, Tenant };
 
@@ -24,7 +24,7 @@ export interface Page<T> {
   next: string | null;
 }
 
-const client = createControlClient({ refresh: null });
+const client = createControlClient();
 
 /** Told how every call ended: whether anybody answered, and whether the session is over. */
 export const observer = {

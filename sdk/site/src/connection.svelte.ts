@@ -73,11 +73,7 @@ export class Connection {
   }
 
   async #ask(): Promise<void> {
-    try {
-      // The probe goes through the site's API wrapper, which reports the outcome here.
-      await this.#probe();
-    } catch {
-      if (!this.reachable) this.#schedule();
-    }
+    // The probe goes through the site's API wrapper, which reports the outcome here and so schedules the next.
+    await this.#probe().catch(() => undefined);
   }
 }
