@@ -40,8 +40,17 @@ impl Identity {
         }
     }
 
-    /// Makes a directory that only this user can enter; an existing one must already be so.
+    /// Makes a directory that only this user can enter. One that is there already must be ours, or
+    /// this user's: root giving away what a stranger put in its way would be the stranger's.
     pub(crate) fn private_directory(self, path: &Path) -> Result<(), Error> {
+        let user = self.0.map_or_else(Uid::effective, |(uid, _)| uid);
+        let is_ours = |uid: u32| uid == user.as_raw() || uid == Uid::effective().as_raw();
+        if let Ok(link) = path.symlink_metadata() {
+            let is_safe = is_ours(link.uid()) && path.metadata().is_ok_and(|target| is_ours(target.uid()));
+            if !is_safe {
+                return Err(Error::file("use", path)(std::io::Error::other("it belongs to another user")));
+            }
+        }
         std::fs::create_dir_all(path).map_err(Error::file("create", path))?;
         self.give(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(Error::file("protect", path))

@@ -20,8 +20,19 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Chooses and makes the directories.
+    /// Chooses the directories and makes them.
     pub(crate) fn prepare(config: &Config, identity: Identity, progress: Progress<'_>) -> Result<Self, Error> {
+        let place = Self::choose(config, identity, progress)?;
+        if let Some(parent) = place.root.parent() {
+            std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+        }
+        identity.private_directory(&place.root)?;
+        identity.private_directory(&place.socket_dir)?;
+        Ok(place)
+    }
+
+    /// Chooses the directories.
+    pub(crate) fn choose(config: &Config, identity: Identity, progress: Progress<'_>) -> Result<Self, Error> {
         let asked = std::path::absolute(&config.root).map_err(Error::file("resolve", &config.root))?;
         let mark = fingerprint(&asked);
         let root = if identity.can_reach(&asked) {
@@ -35,16 +46,11 @@ impl Place {
             ));
             elsewhere
         };
-        if let Some(parent) = root.parent() {
-            std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
-        }
-        identity.private_directory(&root)?;
         let mut socket_dir = root.join("socket");
         if socket_path(&socket_dir).as_os_str().len() > SOCKET_PATH_MAX {
             socket_dir = PathBuf::from(format!("/tmp/terrace-{mark}"));
             progress(&format!("The path is too long for a socket, so it is in {}", socket_dir.display()));
         }
-        identity.private_directory(&socket_dir)?;
         Ok(Self { data: root.join("data"), log: root.join("postgres.log"), socket_dir, root })
     }
 }

@@ -3,12 +3,14 @@
 use std::{
     fs::OpenOptions,
     io::{Read, Seek, SeekFrom},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     process::Stdio,
     time::Duration,
 };
 
 use nix::{
+    fcntl::OFlag,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -146,6 +148,31 @@ impl Postgres {
         Ok(())
     }
 
+    /// Stops the server of this configuration if one runs, and removes its data and its password,
+    /// wherever they are: under its root, or elsewhere because its user could not enter that.
+    pub async fn erase(config: &Config) -> Result<(), Error> {
+        let place = Place::choose(config, Identity::choose()?, &|_| {})?;
+        if let Some(pid) = running(&place.data) {
+            let connection = Connection {
+                socket_dir: place.socket_dir.clone(),
+                port: PORT,
+                user: SUPERUSER.to_owned(),
+                password: String::new(),
+                database: config.database.clone(),
+            };
+            Self { connection, pid, child: None, major: 0 }.stop().await?;
+        }
+        for directory in [&place.socket_dir, &place.root] {
+            if directory.exists() {
+                std::fs::remove_dir_all(directory).map_err(Error::file("remove", directory))?;
+            }
+        }
+        if config.password_file.exists() {
+            std::fs::remove_file(&config.password_file).map_err(Error::file("remove", &config.password_file))?;
+        }
+        Ok(())
+    }
+
     /// Ends it as a power failure would, for tests of what survives that.
     #[cfg(feature = "testing")]
     pub(crate) async fn crash(mut self) {
@@ -206,7 +233,8 @@ impl Postgres {
 fn spawn(config: &Config, place: &Place, installation: &Installation, identity: Identity) -> Result<Child, Error> {
     let is_long = std::fs::metadata(&place.log).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
     let mut options = OpenOptions::new();
-    options.create(true);
+    // The directory is the server's user's, who must not choose what we open in it.
+    options.create(true).custom_flags(OFlag::O_NOFOLLOW.bits());
     if is_long { options.write(true).truncate(true) } else { options.append(true) };
     let log = options.open(&place.log).map_err(Error::file("open", &place.log))?;
     let log_too = log.try_clone().map_err(Error::file("open", &place.log))?;

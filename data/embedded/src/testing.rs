@@ -48,7 +48,6 @@ struct Server {
 impl Scratch {
     /// Starts the server of this process if it is not running, and makes a database.
     pub async fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
         let server = {
             let mut slot = SERVER.lock().await;
             match slot.upgrade() {
@@ -60,6 +59,16 @@ impl Scratch {
                 }
             }
         };
+        Self::on(server).await
+    }
+
+    /// A database on a server of its own, for a test that stops it or looks at all of it.
+    pub async fn alone() -> Self {
+        Self::on(Arc::new(Server::start().await)).await
+    }
+
+    async fn on(server: Arc<Server>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         let database = format!("scratch_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let client = connect(&server.connection).await;
         client.batch_execute(&format!("CREATE DATABASE {database}")).await.expect("create a scratch database");

@@ -107,6 +107,29 @@ async fn each_thing_that_is_wrong_is_said_in_one_sentence() {
 }
 
 #[tokio::test]
+async fn under_a_directory_that_its_user_cannot_enter_the_data_goes_elsewhere_and_is_erased_from_there() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let closed = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(closed.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let lines = Mutex::new(Vec::new());
+    let note = |line: &str| lines.lock().unwrap().push(line.to_owned());
+    let postgres = Postgres::start(config(closed.path()), &note).await.unwrap();
+    let socket_dir = postgres.connection().socket_dir;
+    assert!(socket_dir.starts_with("/var/lib/terrace"), "{}", socket_dir.display());
+    assert!(lines.lock().unwrap()[0].contains("/var/lib/terrace"));
+    // Running or not, and wherever it is, all of it goes.
+    Postgres::erase(&config(closed.path())).await.unwrap();
+    assert!(!socket_dir.parent().unwrap().exists());
+    assert!(!closed.path().join("secrets/postgres").exists());
+    let again = Postgres::start(config(closed.path()), &|_| {}).await.unwrap();
+    assert!(!again.was_adopted());
+    again.stop().await.unwrap();
+    Postgres::erase(&config(closed.path())).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_path_too_long_for_a_socket_gets_a_short_one() {
     let directory = open_directory();
     let mut long = config(directory.path());
@@ -120,7 +143,7 @@ async fn a_path_too_long_for_a_socket_gets_a_short_one() {
 
 #[tokio::test]
 async fn what_was_committed_survives_a_crash_of_a_scratch_server() {
-    let scratch = Scratch::new().await;
+    let scratch = Scratch::alone().await;
     scratch.admin().await.batch_execute("CREATE TABLE kept AS SELECT 1 AS it").await.unwrap();
     scratch.crash().await;
     scratch.start().await;

@@ -12,6 +12,10 @@ use crate::{QualifiedStatement, Reason, Refusal, Verdict, migration, walk};
 /// Longest statement that is parsed, in bytes.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 64 * 1024;
 
+/// Longest statement that is remembered, so that the memory of all verdicts has a bound. Services send
+/// the same short statements; a longer one is parsed each time.
+const REMEMBERED_BYTES_MAX: usize = 8 * 1024;
+
 type Outcome = Result<Arc<Verdict>, Refusal>;
 
 /// Checks statements and remembers what it found, refusals too. Cheap to share behind an `Arc`.
@@ -45,6 +49,9 @@ impl Guard {
         }
         // Parsed outside the lock: a slow statement must not stop everybody else.
         let outcome = if self.off { Ok(walk::unread(sql)) } else { walk::statement(sql) }.map(Arc::new);
+        if sql.len() > REMEMBERED_BYTES_MAX {
+            return outcome;
+        }
         // Two first callers keep one verdict, or each would prepare under a number of its own.
         self.lock().get_or_insert(sql.into(), || outcome).clone()
     }

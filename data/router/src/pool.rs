@@ -77,9 +77,10 @@ impl LanePool {
     /// Closes connections that nobody used for long.
     pub(crate) fn sweep(&self) {
         let idle_max = Duration::from_secs(self.config.backend_idle_max_s);
-        let before = self.idle().len();
-        self.idle().retain(|backend| backend.idle_since.elapsed() < idle_max && backend.is_alive());
-        let closed = before.saturating_sub(self.idle().len());
+        let mut idle = self.idle();
+        let before = idle.len();
+        idle.retain(|backend| backend.idle_since.elapsed() < idle_max && backend.is_alive());
+        let closed = before - idle.len();
         self.destroyed.fetch_add(closed as u64, Ordering::Relaxed);
     }
 
@@ -132,14 +133,13 @@ pub(crate) struct Lease {
 impl Lease {
     /// Closes the connection now, whatever its state.
     pub(crate) fn destroy(mut self) {
-        if let Some(mut backend) = self.backend.take() {
+        if let Some(backend) = &mut self.backend {
             backend.state = State::InFlight;
-            self.backend = Some(backend);
         }
     }
 }
 
-#[expect(clippy::expect_used, reason = "the backend is taken in drop and destroy only, which end the lease")]
+#[expect(clippy::expect_used, reason = "the backend is taken in drop only")]
 impl Deref for Lease {
     type Target = Backend;
     fn deref(&self) -> &Backend {
@@ -147,7 +147,7 @@ impl Deref for Lease {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the backend is taken in drop and destroy only, which end the lease")]
+#[expect(clippy::expect_used, reason = "the backend is taken in drop only")]
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Backend {
         self.backend.as_mut().expect("a lease holds a backend")

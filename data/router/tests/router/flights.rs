@@ -1,10 +1,8 @@
 //! One flight is one write; and whatever happens to a transaction, the pool stays in order.
 
-mod house;
-
 use std::time::{Duration, Instant};
 
-use house::{A, B, C, House, principal, soon};
+use crate::house::{A, B, C, House, principal, soon};
 use terrace_data_router::{Config, ErrorKind, LaneHealth, Trusted, Value};
 
 fn shared_lane(house: &House) -> LaneHealth {
@@ -94,7 +92,7 @@ async fn a_dropped_a_failed_and_a_rolled_back_transaction_leave_nothing_and_the_
 
 #[tokio::test]
 async fn a_cancelled_future_ends_its_statement_and_destroys_its_connection() {
-    let house = House::new(Config::default()).await;
+    let house = House::alone(Config::default()).await;
     let admin = house.scratch.admin().await;
     admin.batch_execute(&format!("BEGIN; LOCK TABLE {A}_tasks.items")).await.unwrap();
     let waiting = tokio::time::timeout(Duration::from_millis(300), house.query(A, "SELECT * FROM items", &[])).await;
@@ -127,7 +125,7 @@ async fn a_deadline_ends_a_statement_and_not_its_connection() {
 
 #[tokio::test]
 async fn a_server_that_restarts_is_met_again_by_the_next_statement() {
-    let house = House::new(Config::default()).await;
+    let house = House::alone(Config::default()).await;
     house.query(A, "INSERT INTO items (title) VALUES ('kept')", &[]).await.unwrap();
     for is_clean in [true, false] {
         // A transaction that is open when the server goes is lost, and says so.
@@ -148,7 +146,7 @@ async fn a_server_that_restarts_is_met_again_by_the_next_statement() {
 
 #[tokio::test]
 async fn an_idle_connection_that_the_server_ended_is_replaced_without_an_error() {
-    let house = House::new(Config::default()).await;
+    let house = House::alone(Config::default()).await;
     let admin = house.scratch.admin().await;
     for number in 0..5 {
         house.query(A, "INSERT INTO items (title) VALUES ($1)", &[Value::Text(format!("{number}"))]).await.unwrap();

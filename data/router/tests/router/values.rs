@@ -1,8 +1,6 @@
 //! Every kind of value goes in and comes out the same, and what does not fit is told apart.
 
-mod house;
-
-use house::{A, House};
+use crate::house::{A, House};
 use terrace_data_router::{Config, ErrorKind, Value};
 
 const TABLE: &str = "

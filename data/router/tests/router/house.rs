@@ -12,10 +12,11 @@ use terrace_data_router::{
     Address, Cluster, Config, Error, ErrorKind, Lane, Placement, Placements, Principal, Result, Router, Rows, Value,
 };
 use terrace_ground_ids::TenantId;
+use tokio::sync::Mutex;
 
-pub const A: &str = "t_aaaaaaaa";
-pub const B: &str = "t_bbbbbbbb";
-pub const C: &str = "t_cccccccc";
+pub(crate) const A: &str = "t_aaaaaaaa";
+pub(crate) const B: &str = "t_bbbbbbbb";
+pub(crate) const C: &str = "t_cccccccc";
 
 /// The second fence: what roles may not do even where grants of PostgreSQL's default would let them.
 const REVOKES: &str = "
@@ -31,13 +32,13 @@ const REVOKES: &str = "
     DO $$ BEGIN EXECUTE format('REVOKE TEMP ON DATABASE %I FROM PUBLIC', current_database()); END $$;
 ";
 
-pub struct House {
-    pub scratch: Scratch,
-    pub placements: Arc<Directory>,
-    pub router: Router,
+pub(crate) struct House {
+    pub(crate) scratch: Scratch,
+    pub(crate) placements: Arc<Directory>,
+    pub(crate) router: Router,
 }
 
-pub struct Directory(HashMap<TenantId, Arc<Placement>>);
+pub(crate) struct Directory(HashMap<TenantId, Arc<Placement>>);
 
 #[async_trait]
 impl Placements for Directory {
@@ -47,18 +48,28 @@ impl Placements for Directory {
 }
 
 impl House {
-    pub async fn new(config: Config) -> Self {
+    pub(crate) async fn new(config: Config) -> Self {
         Self::with_revokes(config, true).await
     }
 
-    pub async fn with_revokes(config: Config, has_revokes: bool) -> Self {
-        let scratch = Scratch::new().await;
+    /// A house on a server of its own, for a test that does something to the server.
+    pub(crate) async fn alone(config: Config) -> Self {
+        Self::build(Scratch::alone().await, config, true).await
+    }
+
+    pub(crate) async fn with_revokes(config: Config, has_revokes: bool) -> Self {
+        Self::build(Scratch::new().await, config, has_revokes).await
+    }
+
+    async fn build(scratch: Scratch, config: Config, has_revokes: bool) -> Self {
+        static BUILDING: Mutex<()> = Mutex::const_new(());
+        // Roles belong to the whole server, and under plain `cargo test` the tests share one.
+        let _alone = BUILDING.lock().await;
         let admin = scratch.admin().await;
         if has_revokes {
             admin.batch_execute(REVOKES).await.unwrap();
         }
         for (lane, tenants) in [("lane_aaaaaa", [A, B].as_slice()), ("lane_cccccc", [C].as_slice())] {
-            // Roles belong to the whole server, and under plain `cargo test` the tests share one.
             let role = |name: &str, options: &str| {
                 format!("DO $$ BEGIN CREATE ROLE {name} {options}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;")
             };
@@ -107,21 +118,21 @@ impl House {
         Self { scratch, placements, router }
     }
 
-    pub async fn query(&self, tenant: &str, sql: &str, params: &[Value]) -> Result<Rows> {
+    pub(crate) async fn query(&self, tenant: &str, sql: &str, params: &[Value]) -> Result<Rows> {
         self.router.query(&principal(tenant), soon(), sql, params).await
     }
 
     /// A table with this column in the schema of tenant A.
-    pub async fn table(&self, sql: &str) {
+    pub(crate) async fn table(&self, sql: &str) {
         let admin = self.scratch.admin().await;
         admin.batch_execute(&format!("SET search_path = {A}_tasks; {sql}; GRANT ALL ON ALL TABLES IN SCHEMA {A}_tasks TO {A}_tasks")).await.unwrap();
     }
 }
 
-pub fn principal(tenant: &str) -> Principal {
+pub(crate) fn principal(tenant: &str) -> Principal {
     Principal { tenant: tenant.parse().unwrap(), service: "tasks".parse().unwrap() }
 }
 
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }

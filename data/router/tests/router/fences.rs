@@ -1,10 +1,8 @@
 //! The guard is one of three fences. Here it is removed, and everything that it refuses is sent.
 
-mod house;
-
 use std::{fs, path::Path, sync::Arc};
 
-use house::{A, B, C, House, principal, soon};
+use crate::house::{A, B, C, House, principal, soon};
 use terrace_data_router::{Config, ErrorKind, Placements, Router, Rows, Value};
 
 fn attacks(other: &str) -> Vec<String> {
@@ -81,7 +79,7 @@ fn with_end(ends: &[(String, End)], end: End) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_guard_roles_and_tags_let_nothing_through_in_one_lane() {
-    let house = House::new(Config::default()).await;
+    let house = House::alone(Config::default()).await;
     let ends = run(&house, &unguarded(&house), B).await;
     assert!(ends.len() >= 60);
     assert_eq!(with_end(&ends, End::Leak), Vec::<&str>::new());
