@@ -28,9 +28,7 @@ impl Default for Router {
 impl Router {
     /// A router that answers `unknown-path` to everything.
     pub fn new() -> Self {
-        let axum = axum::Router::new()
-            .fallback(async || Problem::new(Code::UnknownPath))
-            .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed));
+        let axum = axum::Router::new().fallback(async || Problem::new(Code::UnknownPath));
         Self {
             axum,
             #[cfg(not(target_family = "wasm"))]
@@ -71,7 +69,9 @@ impl Router {
 
     /// The plain axum router, to be served.
     pub fn into_axum(self) -> axum::Router {
+        // Here, because axum gives it to the routes that are there already and to no later one.
         self.axum
+            .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
     }
 
     /// The contract of what was routed so far, completed as every contract of the platform is:
@@ -147,11 +147,11 @@ macro_rules! service {
 
             impl $crate::wasm::Guest for Service {
                 fn handle(request: $crate::wasm::IncomingRequest, response: $crate::wasm::ResponseOutparam) {
-            $crate::wasm::serve(ROUTER.with(::core::clone::Clone::clone), request, response);
+                    $crate::wasm::serve(ROUTER.with(::core::clone::Clone::clone), request, response);
                 }
             }
 
-            $crate::wasm::export!(Service with_types_in $crate::wasm::wasip2);
+    $crate::wasm::export!(Service with_types_in $crate::wasm::wasip2);
         };
     };
 }
