@@ -11,8 +11,8 @@ use serde::Deserialize;
 pub struct Config {
     /// The domain below which tenants and the console live. Default `localhost`.
     pub base_domain: BaseDomain,
-    /// The edge process.
-    pub edge: Edge,
+    /// The edge process, which reads this section itself; the supervisor takes the port from it.
+    pub edge: terrace_edge::Config,
     /// The node process.
     pub node: Node,
     /// How requests are taken.
@@ -40,20 +40,6 @@ impl Default for BaseDomain {
     }
 }
 
-/// Where the edge listens.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Edge {
-    /// The TCP port. Default 8080.
-    pub port: u16,
-}
-
-impl Default for Edge {
-    fn default() -> Self {
-        Self { port: 8080 }
-    }
-}
-
 /// Where the node listens.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -77,12 +63,16 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or a key in it is not known.
     pub fn load(path: Option<&Path>) -> Result<Self> {
-        let found = match path {
-            Some(path) => Some(path.to_owned()),
-            None => Some(PathBuf::from("terrace.toml")).filter(|default| default.is_file()),
-        };
-        let mut config: Self = found.map_or_else(|| Ok(Self::default()), |path| terrace_ground_config::load(&path))?;
+        let mut config: Self = Self::file(path).map_or_else(|| Ok(Self::default()), |path| terrace_ground_config::load(&path))?;
         config.gateway.base_domain.clone_from(&config.base_domain.0);
         Ok(config)
+    }
+
+    /// The file that counts: the named one, or `terrace.toml` in this folder if there is one.
+    pub fn file(path: Option<&Path>) -> Option<PathBuf> {
+        match path {
+            Some(path) => Some(path.to_owned()),
+            None => Some(PathBuf::from("terrace.toml")).filter(|default| default.is_file()),
+        }
     }
 }

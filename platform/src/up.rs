@@ -33,7 +33,7 @@ pub struct Options {
     /// Where state lives: the database, secrets, logs and the edge's snapshot.
     #[arg(long, default_value = ".terrace", value_name = "FOLDER")]
     data_dir: PathBuf,
-    /// The edge's port [default: 8080, or `edge.port` of terrace.toml].
+    /// The edge's port [default: 8080, or `edge.listen` of terrace.toml].
     #[arg(long)]
     port: Option<u16>,
     /// The node's port, on the loopback address [default: 8081, or `node.port` of terrace.toml].
@@ -93,9 +93,9 @@ pub async fn run(options: Options) -> Result<()> {
     let place = Place {
         secrets: Secrets::open(&data_dir.join("secrets"))?,
         base_domain: config.base_domain.0.clone(),
-        port: options.port.unwrap_or(config.edge.port),
+        port: options.port.unwrap_or(config.edge.listen.port()),
         node_port: options.node_port.unwrap_or(config.node.port),
-        config: options.config.clone(),
+        config: Config::file(options.config.as_deref()),
         pg_bin: options.pg_bin.clone(),
         data_dir,
     };
@@ -120,7 +120,7 @@ pub async fn run(options: Options) -> Result<()> {
         deploy::sites(&client, folder).await?;
     }
     if options.demo {
-        demo::tenants(&client).await?;
+        demo::tenants(&client, &place).await?;
     }
     client.wait_for_edge(&place, &mut edge).await?;
     print_addresses(&place, options.demo, start.elapsed());
@@ -213,7 +213,7 @@ impl Place {
     }
 
     fn edge(&self) -> Result<Child> {
-        let arguments = vec![
+        let mut arguments = vec![
             "--listen".to_owned(),
             format!("127.0.0.1:{}", self.port),
             "--node".to_owned(),
@@ -222,6 +222,9 @@ impl Place {
             self.data_dir.join("edge").display().to_string(),
             "--exit-with-parent".to_owned(),
         ];
+        if let Some(config) = &self.config {
+            arguments.extend(["--config".to_owned(), config.display().to_string()]);
+        }
         Child::new("edge", "terrace-edge", arguments, &self.data_dir)
     }
 }

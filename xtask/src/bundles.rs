@@ -47,6 +47,14 @@ pub(crate) fn with_hostile() -> Result<()> {
     gather(&[HOSTILE], "hostile").map(|_| ())
 }
 
+/// Builds the smallest service, for the figures.
+pub(crate) fn for_figures() -> Result<()> {
+    let built = wasm::build(&["hello"])?;
+    let bundle = paths::output().join("figures/hello");
+    fs::create_dir_all(&bundle).context("make the figures folder")?;
+    copy(&built.join("hello.wasm"), &bundle.join("service.wasm"))
+}
+
 fn gather(services: &[Service], into: &str) -> Result<PathBuf> {
     let names: Vec<&str> = services.iter().map(|service| service.name).collect();
     let built = wasm::build(&names)?;

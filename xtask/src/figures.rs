@@ -4,12 +4,16 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::{bundles, paths, steps, system};
+use crate::{bundles, paths, sites, steps, system};
 
 /// Builds our crates optimised (dependencies already are) and runs the benchmark program.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     system::prepare()?;
-    bundles::with_hostile()?;
+    system::prepare_load()?;
+    bundles::product()?;
+    bundles::for_figures()?;
+    sites::build()?;
+    install_wasmtime()?;
     let packages = [
         "-p",
         "terrace-platform",
@@ -35,4 +39,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bail!("the benchmark ended with {status}");
     }
     Ok(())
+}
+
+/// The peer of the sandbox, of the same version as our engine.
+fn install_wasmtime() -> Result<()> {
+    let tools = paths::target().join("tools");
+    if tools.join("bin/wasmtime").is_file() {
+        return Ok(());
+    }
+    let mut command = Command::new("cargo");
+    command.args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8", "--root"]).arg(&tools);
+    steps::run("Build wasmtime serve, the sandbox's peer", &mut command)
 }

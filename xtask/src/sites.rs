@@ -28,6 +28,8 @@ const SITES: [Site; 2] = [
     },
 ];
 const CLIENT: &str = "contracts/typescript";
+/// What both sites are made of.
+const PARTS: &str = "sdk/site";
 
 /// Builds what changed; returns the folder with a bundle per site.
 pub(crate) fn build() -> Result<PathBuf> {
@@ -38,7 +40,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         let bundle = output.join(site.name);
         let built = modified(&bundle.join("site.toml"));
         let changed = newest(&source)?
-            .max(newest(&paths::root().join(CLIENT))?)
+            .max(newest(&paths::root().join(CLIENT))?).max(newest(&paths::root().join(PARTS))?)
             .max(modified(&paths::root().join("package-lock.json")));
         if built > changed {
             continue;

@@ -39,6 +39,9 @@ const CHROMIUM: Need = Need {
     by_hand: "install Chromium so that `chromium` is on the PATH",
 };
 
+const WRK: Need = Need { what: "wrk (for the figures)", present: || on_path("wrk"), packages: &["wrk"], by_hand: "install wrk" };
+const CURL: Need = Need { what: "curl (for the figures)", present: || on_path("curl"), packages: &["curl"], by_hand: "install curl" };
+
 /// What building and running needs.
 pub(crate) fn prepare() -> Result<()> {
     install(&[LIBCLANG, POSTGRES, NODE])
@@ -47,6 +50,11 @@ pub(crate) fn prepare() -> Result<()> {
 /// What the browser tests need besides.
 pub(crate) fn prepare_browser() -> Result<()> {
     install(&[CHROMIUM])
+}
+
+/// What the figures need besides.
+pub(crate) fn prepare_load() -> Result<()> {
+    install(&[WRK, CURL])
 }
 
 /// True when apt may be used: Debian or a child of it, as root.

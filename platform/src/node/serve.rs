@@ -26,6 +26,9 @@ use super::compose::Node;
 
 /// The longest head of a request, in bytes. The edge lets 32 KiB through.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long a kept connection may be idle. Longer than the edge keeps one in its pool (10 s), so that
+/// it is never us who close it while a request is on its way.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long requests under way may take after the node was asked to stop.
 const DRAIN: Duration = Duration::from_secs(8);
 
@@ -68,7 +71,7 @@ impl Front {
 /// Accepts until `stop`, then lets what is under way finish.
 pub(crate) async fn accept(listener: TcpListener, front: Arc<Front>, stop: impl Future<Output = ()>) -> Result<()> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(HEAD_BYTES_MAX);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_BYTES_MAX);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(32 << 10);
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);

@@ -1,10 +1,10 @@
 //! The demo: two customers who must never see each other, made by the public API like any other.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{client::Client, say};
+use super::{Place, client::Client, say};
 
 /// Everybody's password in the demo. It is printed at each start and guards nothing.
 pub(crate) const PASSWORD: &str = "terrace-demo-2026";
@@ -41,16 +41,21 @@ pub(crate) const TENANTS: [Tenant; 2] = [
 ];
 
 /// Makes the tenants that are not there yet.
-pub(crate) async fn tenants(client: &Client) -> Result<()> {
+pub(crate) async fn tenants(client: &Client, place: &Place) -> Result<()> {
     for tenant in &TENANTS {
         let owner = json!({ "email": tenant.owner_email, "name": tenant.owner_name, "password": PASSWORD });
         let body = json!({ "slug": tenant.slug, "name": tenant.name, "plan": "free", "owner": owner });
         let made = client.control(Method::POST, "/api/control/tenants", Some(&body)).await?;
-        if made.status == StatusCode::CONFLICT {
+        // A killed start may have left a tenant unfurnished; a person may have emptied one on purpose.
+        let furnished = place.data_dir.join(format!("run/demo-{}", tenant.slug));
+        if made.status == StatusCode::CONFLICT && furnished.exists() {
             continue;
         }
-        made.success(&format!("make the tenant {}", tenant.slug))?;
+        if made.status != StatusCode::CONFLICT {
+            made.success(&format!("make the tenant {}", tenant.slug))?;
+        }
         furnish(client, tenant).await?;
+        std::fs::write(&furnished, "").context("remember the demo")?;
         say("tenant", tenant.name);
     }
     Ok(())
@@ -64,7 +69,10 @@ async fn furnish(client: &Client, tenant: &Tenant) -> Result<()> {
     answer.success("sign in to the demo")?;
     if let Some((email, name)) = tenant.member {
         let member = json!({ "email": email, "name": name, "password": PASSWORD, "role": "member" });
-        client.tenant(tenant.slug, Method::POST, "/api/identity/members", Some(&member), &cookies).await?.success("add a demo member")?;
+        let added = client.tenant(tenant.slug, Method::POST, "/api/identity/members", Some(&member), &cookies).await?;
+        if added.status != StatusCode::CONFLICT {
+            added.success("add a demo member")?;
+        }
     }
     let (title, tasks) = tenant.board;
     let board = client.tenant(tenant.slug, Method::POST, "/api/tasks/boards", Some(&json!({ "title": title })), &cookies).await?.success("make a demo board")?;

@@ -20,7 +20,10 @@ pub(crate) async fn services(client: &Client, folder: &Path) -> Result<()> {
         });
         let path = format!("/api/control/services/{name}/releases");
         let release = client.control(Method::POST, &path, Some(&body)).await?.success(&format!("deploy {name}"))?;
-        say("service", &format!("{name} {}", release.get("id").and_then(Value::as_str).unwrap_or_default()));
+        let id = release.get("id").and_then(Value::as_str).unwrap_or_default();
+        let path = format!("/api/control/services/{name}/activate");
+        client.control(Method::POST, &path, Some(&json!({ "release": id }))).await?.success(&format!("activate {name}"))?;
+        say("service", &format!("{name} {id}"));
     }
     Ok(())
 }

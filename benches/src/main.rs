@@ -1,0 +1,60 @@
+//! `cargo figures`: every figure of the README's table, each beside its peer, in one run.
+//!
+//! Absolute numbers depend on the machine; ratios are what counts. Peers are measured in turns with
+//! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
+
+mod machine;
+mod load;
+mod native;
+mod rest;
+mod sandbox;
+mod task;
+mod tenants;
+
+use anyhow::{Result, bail};
+
+/// One line of the table.
+pub(crate) struct Figure {
+    pub(crate) what: &'static str,
+    pub(crate) ours: String,
+    pub(crate) peer: String,
+    pub(crate) ratio: String,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|argument| argument == "native-task") {
+        return native::serve_task(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|argument| argument == "native-hello") {
+        return native::serve_hello(&arguments[1..]);
+    }
+    let known = ["task", "sandbox", "tenants", "rest"];
+    if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
+        bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut figures = Vec::new();
+    runtime.block_on(async {
+        if wanted("task") {
+            figures.extend(task::measure().await?);
+        }
+        if wanted("sandbox") {
+            figures.extend(sandbox::measure().await?);
+        }
+        if wanted("tenants") {
+            figures.extend(tenants::measure().await?);
+        }
+        if wanted("rest") {
+            figures.extend(rest::measure().await?);
+        }
+        anyhow::Ok(())
+    })?;
+    println!("\n{}\n", machine::describe());
+    println!("| what | Terrace | peer | ratio |\n|---|---|---|---|");
+    for figure in figures {
+        println!("| {} | {} | {} | {} |", figure.what, figure.ours, figure.peer, figure.ratio);
+    }
+    Ok(())
+}
