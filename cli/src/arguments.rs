@@ -1,0 +1,288 @@
+//! What can be typed: every command, its options and its examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: what was asked cannot be done; standard error says why
+  2  usage: the command line or terrace.toml is wrong
+  3  not found: there is no such tenant, service or site
+  4  not authorised: sign in with `terrace login`
+  5  unavailable: the platform, or a part of it, does not answer
+
+Examples:
+  terrace status
+  terrace tenant create acme --name Acme --owner-email ada@acme.example
+  terrace deploy target/terrace/services/tasks
+  terrace tenant list --json | jq -r '.items[].slug'
+
+Where it connects to, the first of:
+  1. --url, or TERRACE_URL
+  2. `url` in section [cli] of the nearest terrace.toml
+  3. the nearest .terrace/operator.json, which `cargo dev` writes
+  4. the last `terrace login`";
+
+/// Terrace from the command line: tenants, services, sites and what they are doing.
+#[derive(Debug, Parser)]
+#[command(name = "terrace", version, after_help = EXIT_CODES, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Global {
+    /// The console's address, like https://console.example.com
+    #[arg(long, global = true, env = "TERRACE_URL", hide_env_values = true, value_hint = ValueHint::Url, help_heading = "Connection")]
+    pub(crate) url: Option<String>,
+    /// The host to ask for, where it is not the one in the address
+    #[arg(
+        long,
+        global = true,
+        env = "TERRACE_HOST",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub(crate) host: Option<String>,
+    /// The operator token; better given as TERRACE_TOKEN, which other users of this machine cannot see
+    #[arg(
+        long,
+        global = true,
+        env = "TERRACE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    pub(crate) token: Option<String>,
+    /// Print the API's JSON instead of a table
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Customers: list, show, create, delete
+    #[command(subcommand, visible_alias = "tenants")]
+    Tenant(Tenant),
+    /// Units of backend code and their releases: list, show, deploy, activate
+    #[command(subcommand, visible_alias = "services")]
+    Service(Service),
+    /// Static frontends and their builds: list, deploy
+    #[command(subcommand, visible_alias = "sites")]
+    Site(Site),
+    /// Deploy a service or a site from its folder
+    ///
+    /// A folder with service.toml is a service, one with site.toml is a site. Deploying what is already
+    /// there changes nothing.
+    #[command(
+        after_help = "Examples:\n  terrace deploy target/terrace/services/tasks\n  terrace deploy target/terrace/sites/tasks --json"
+    )]
+    Deploy(Folder),
+    /// Requests, errors and latencies of the last minute, by tenant and by service
+    #[command(
+        after_help = "Examples:\n  terrace meters\n  terrace meters --watch\n  terrace meters --json | jq .totals\n  terrace meters --watch --json   # one JSON document a line, one a second"
+    )]
+    Meters(Meters),
+    /// Whether the edge, the node and the database are up
+    #[command(
+        after_help = "Exits with 5 when one of them is down.\n\nExamples:\n  terrace status\n  terrace status --json | jq -r .node.version"
+    )]
+    Status,
+    /// Sign in and remember the session
+    ///
+    /// Asks for address and password and keeps the session, which lasts 12 hours, in a file that only
+    /// you can read. With --token-stdin it keeps a long-lived operator token instead.
+    #[command(
+        after_help = "Examples:\n  terrace login https://console.example.com\n  terrace login http://console.localhost:8080 --email operator@terrace.example\n  pass terrace/operator | terrace login https://console.example.com --token-stdin"
+    )]
+    Login(Login),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Examples:\n  terrace completions bash > ~/.local/share/bash-completion/completions/terrace\n  terrace completions zsh > \"${fpath[1]}/_terrace\"\n  terrace completions fish > ~/.config/fish/completions/terrace.fish"
+    )]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print docs/reference/cli.md
+    #[command(hide = true)]
+    Reference,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// List tenants, in the order of their slugs
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace tenant list\n  terrace tenant list --json | jq -r '.items[] | select(.plan == \"team\") | .slug'"
+    )]
+    List,
+    /// Show a tenant and where its data lives
+    #[command(after_help = "Examples:\n  terrace tenant show acme\n  terrace tenant show t_7f3k9q2m --json")]
+    Show(TenantName),
+    /// Create a tenant, with the schemas of every service
+    #[command(
+        after_help = "Without --owner-email nobody can sign in to it yet. Without a password one is made and printed once.\n\nExamples:\n  terrace tenant create acme --name Acme\n  terrace tenant create acme --plan team --owner-email ada@acme.example --owner-name \"Ada Lovelace\"\n  pass acme/ada | terrace tenant create acme --owner-email ada@acme.example --owner-password-stdin"
+    )]
+    Create(CreateTenant),
+    /// Delete a tenant and all its data; there is no way back
+    #[command(
+        visible_alias = "rm",
+        after_help = "Asks to type the slug, unless --yes is given.\n\nExamples:\n  terrace tenant delete acme\n  terrace tenant delete acme --yes"
+    )]
+    Delete {
+        #[command(flatten)]
+        tenant: TenantName,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantName {
+    /// Its slug or its id
+    pub(crate) tenant: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateTenant {
+    /// The first label of its host: `acme` in acme.example.com
+    pub(crate) slug: String,
+    /// Its name, to show; the slug when absent
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it pays for: free or team
+    #[arg(long, default_value = "free")]
+    pub(crate) plan: String,
+    /// Its first member's e-mail address
+    #[arg(long)]
+    pub(crate) owner_email: Option<String>,
+    /// Its first member's name; the address when absent
+    #[arg(long, requires = "owner_email")]
+    pub(crate) owner_name: Option<String>,
+    /// Read the first member's password from standard input
+    #[arg(long, requires = "owner_email")]
+    pub(crate) owner_password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// List services and the releases that requests go to
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace service list\n  terrace service list --json | jq -r '.items[] | \"\\(.name) \\(.current.id)\"'"
+    )]
+    List,
+    /// Show a service and its releases
+    #[command(after_help = "Examples:\n  terrace service show tasks")]
+    Show {
+        /// Its name
+        service: String,
+    },
+    /// Deploy a service from its folder
+    ///
+    /// The folder holds service.toml, service.wasm, openapi.json and migrations/. If the release cannot
+    /// run, the one before it stays.
+    #[command(after_help = "Examples:\n  terrace service deploy target/terrace/services/tasks")]
+    Deploy(Folder),
+    /// Route requests to another release: a rollback, or the way forward after one
+    #[command(
+        after_help = "Examples:\n  terrace service activate tasks r_7f3k9q2m4x\n\n`terrace service show tasks` lists the releases."
+    )]
+    Activate {
+        /// The service's name
+        service: String,
+        /// The release's id
+        release: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Site {
+    /// List sites and the builds that visitors get
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace site list\n  terrace site list --json | jq -r '.items[].current.id'"
+    )]
+    List,
+    /// Deploy a site from its folder
+    ///
+    /// The folder holds site.toml and the static files. Tabs that are open keep the build they have.
+    #[command(after_help = "Examples:\n  terrace site deploy target/terrace/sites/tasks")]
+    Deploy(Folder),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Folder {
+    /// The folder
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Meters {
+    /// Again every second, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The console's address; where the other commands connect to when absent
+    #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) address: Option<String>,
+    /// Your e-mail address; asked for when absent
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Read the password from standard input instead of asking
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub(crate) password_stdin: bool,
+    /// Read a long-lived operator token from standard input and keep that
+    #[arg(long, conflicts_with = "email")]
+    pub(crate) token_stdin: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_shows_an_example() {
+        let mut root = Arguments::command();
+        root.clone().debug_assert();
+        root.build();
+        check(&root);
+    }
+
+    fn check(command: &clap::Command) {
+        for each in command.get_subcommands().filter(|each| !each.is_hide_set()) {
+            if each.has_subcommands() {
+                check(each);
+            } else {
+                let help = each.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Examples:\n  "), "{}", each.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_refused_with_the_usage_code() {
+        for line in [
+            &["terrace"][..],
+            &["terrace", "tennant"],
+            &["terrace", "tenant", "show"],
+            &["terrace", "login", "--token-stdin", "--email", "a"],
+        ] {
+            assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2, "{line:?}");
+        }
+    }
+}

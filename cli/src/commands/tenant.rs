@@ -1,0 +1,234 @@
+//! `terrace tenant`: list, show, create, delete.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::segment;
+use crate::{
+    api::Api,
+    arguments::{CreateTenant, Tenant},
+    failure::Failure,
+    figures,
+    output::Output,
+    progress,
+    table::{Table, tame},
+};
+
+const PATH: &str = "/api/control/tenants";
+
+#[derive(Deserialize)]
+struct Shown {
+    id: String,
+    slug: String,
+    name: String,
+    plan: String,
+    state: String,
+    host: String,
+    placement: Placement,
+    created_at: String,
+    owner: Option<Owner>,
+}
+
+#[derive(Deserialize)]
+struct Placement {
+    cluster: String,
+    lane: String,
+    schemas: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    email: String,
+    password: Option<String>,
+}
+
+pub(crate) fn run(api: &Api, output: Output, command: Tenant) -> Result<(), Failure> {
+    match command {
+        Tenant::List => list(api, output),
+        Tenant::Show(name) => show(api, output, &name.tenant),
+        Tenant::Create(options) => create(api, output, options),
+        Tenant::Delete { tenant, yes } => delete(api, output, &tenant.tenant, yes),
+    }
+}
+
+fn list(api: &Api, output: Output) -> Result<(), Failure> {
+    let answer = progress::waiting("Asking for tenants", || api.list(PATH))?;
+    if output.json {
+        return output.json(&answer);
+    }
+    let mut table = Table::new(&[
+        "slug", "name", "plan", "state", "id", "cluster", "lane", ">schemas", "created",
+    ]);
+    let now = Timestamp::now();
+    for tenant in Vec::<Shown>::deserialize(&answer["items"])? {
+        let Placement { cluster, lane, schemas } = tenant.placement;
+        let created = figures::ago(&tenant.created_at, now);
+        let Shown {
+            slug,
+            name,
+            plan,
+            state,
+            id,
+            ..
+        } = tenant;
+        table.row([
+            slug,
+            name,
+            plan,
+            state,
+            id,
+            cluster,
+            lane,
+            schemas.len().to_string(),
+            created,
+        ]);
+    }
+    output.table(
+        &table,
+        "No tenants yet. Create one: terrace tenant create acme --owner-email ada@acme.example",
+    )
+}
+
+fn show(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
+    let answer = api.get(&format!("{PATH}/{}", segment(tenant)))?;
+    if output.json {
+        return output.json(&answer);
+    }
+    let tenant = Shown::deserialize(&answer)?;
+    output.text(&sheet(&tenant, output, Timestamp::now()))
+}
+
+fn sheet(tenant: &Shown, output: Output, now: Timestamp) -> String {
+    let rows = [
+        ("Tenant", format!("{} ({})", tenant.name, tenant.slug)),
+        ("Id", tenant.id.clone()),
+        ("State", tenant.state.clone()),
+        ("Plan", tenant.plan.clone()),
+        ("Host", tenant.host.clone()),
+        ("Cluster", tenant.placement.cluster.clone()),
+        ("Lane", tenant.placement.lane.clone()),
+        ("Schemas", tenant.placement.schemas.join(", ")),
+        (
+            "Created",
+            format!("{} ({})", figures::ago(&tenant.created_at, now), tenant.created_at),
+        ),
+    ];
+    rows.into_iter()
+        .map(|(name, value)| format!("{}{}\n", output.style.dim(&format!("{name:<9}")), tame(&value)))
+        .collect()
+}
+
+fn create(api: &Api, output: Output, options: CreateTenant) -> Result<(), Failure> {
+    let body = request(options, io::stdin().lock())?;
+    let answer = progress::waiting("Creating the tenant", || api.post(PATH, &body))?.body;
+    if output.json {
+        return output.json(&answer);
+    }
+    let tenant = Shown::deserialize(&answer)?;
+    output.line(&format!(
+        "Created {} ({}) at {}",
+        tame(&tenant.name),
+        tenant.id,
+        tenant.host
+    ))?;
+    let Some(owner) = tenant.owner else {
+        return output.line("It has no member yet, so nobody can sign in.");
+    };
+    match owner.password {
+        Some(password) => output.line(&format!("{} signs in with {password}   (shown this once)", owner.email)),
+        None => output.line(&format!("{} signs in with the password that you gave", owner.email)),
+    }
+}
+
+fn request(options: CreateTenant, mut stdin: impl io::Read) -> Result<Value, Failure> {
+    let CreateTenant {
+        slug,
+        name,
+        plan,
+        owner_email,
+        owner_name,
+        owner_password_stdin,
+    } = options;
+    let name = name.unwrap_or_else(|| slug.clone());
+    let mut body = json!({ "slug": slug, "name": name, "plan": plan });
+    if let Some(email) = owner_email {
+        let name = owner_name.unwrap_or_else(|| email.clone());
+        body["owner"] = json!({ "email": email, "name": name });
+    }
+    if owner_password_stdin {
+        let mut password = String::new();
+        stdin
+            .by_ref()
+            .take(4096)
+            .read_to_string(&mut password)
+            .context("read the password from standard input")?;
+        body["owner"]["password"] = password.trim_end_matches(['\r', '\n']).into();
+    }
+    Ok(body)
+}
+
+fn delete(api: &Api, output: Output, tenant: &str, yes: bool) -> Result<(), Failure> {
+    if !yes {
+        confirm(api, tenant)?;
+    }
+    progress::waiting("Deleting the tenant", || {
+        api.delete(&format!("{PATH}/{}", segment(tenant)))
+    })?;
+    if output.json {
+        output.json(&json!({ "deleted": tenant }))
+    } else {
+        output.line(&format!("Deleted {tenant}"))
+    }
+}
+
+fn confirm(api: &Api, tenant: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "deleting a tenant asks for its slug, and there is no terminal to ask on; give --yes".to_owned(),
+        ));
+    }
+    let tenant = Shown::deserialize(&api.get(&format!("{PATH}/{}", segment(tenant)))?)?;
+    let schemas = tenant.placement.schemas.len();
+    let mut stderr = io::stderr().lock();
+    write!(
+        stderr,
+        "This deletes {} ({}), its {schemas} schemas and all data in them. There is no way back.\nType its slug to go on: ",
+        tame(&tenant.name),
+        tenant.id
+    )?;
+    stderr.flush()?;
+    let mut typed = String::new();
+    io::stdin().read_line(&mut typed)?;
+    if typed.trim() == tenant.slug {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("`{}` is not the slug; nothing was deleted", typed.trim()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_becomes_the_request() {
+        let options = |owner_email: Option<&str>, owner_password_stdin| CreateTenant {
+            slug: "acme".to_owned(),
+            name: None,
+            plan: "free".to_owned(),
+            owner_email: owner_email.map(str::to_owned),
+            owner_name: None,
+            owner_password_stdin,
+        };
+        let bare = json!({ "slug": "acme", "name": "acme", "plan": "free" });
+        assert_eq!(request(options(None, false), io::empty()).unwrap(), bare);
+        let owned = request(options(Some("ada@acme.example"), true), &b"correct horse battery\n"[..]).unwrap();
+        let owner =
+            json!({ "email": "ada@acme.example", "name": "ada@acme.example", "password": "correct horse battery" });
+        assert_eq!(owned["owner"], owner);
+    }
+}
