@@ -17,7 +17,11 @@ pub(crate) const SUPERUSER: &str = "terrace";
 
 /// The major version of the cluster, when there is one.
 pub(crate) fn major(place: &Place) -> Option<u32> {
-    std::fs::read_to_string(place.data.join("PG_VERSION")).ok()?.trim().parse().ok()
+    std::fs::read_to_string(place.data.join("PG_VERSION"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The superuser's password, made when there is no cluster yet.
@@ -30,7 +34,10 @@ pub(crate) fn password(config: &Config, place: &Place) -> Result<String, Error> 
         Err(error) => return Err(Error::file("read", file)(error)),
     }
     if major(place).is_some() {
-        return Err(Error::PasswordMissing { data: place.data.clone(), file: file.clone() });
+        return Err(Error::PasswordMissing {
+            data: place.data.clone(),
+            file: file.clone(),
+        });
     }
     let mut bytes = [0_u8; 24];
     getrandom::fill(&mut bytes).map_err(|_| Error::File {
@@ -70,7 +77,17 @@ pub(crate) async fn create(
         .arg(&unfinished)
         .arg("--pwfile")
         .arg(&password_file)
-        .args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-instructions"])
+        .args([
+            "--username",
+            SUPERUSER,
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+            "--no-instructions",
+        ])
         .env("LC_ALL", "C")
         .current_dir(&place.root)
         .stdin(Stdio::null());
@@ -82,7 +99,9 @@ pub(crate) async fn create(
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         drop(std::fs::remove_dir_all(&unfinished));
         if said.contains("No space left on device") {
-            return Err(Error::NoSpace { dir: place.root.clone() });
+            return Err(Error::NoSpace {
+                dir: place.root.clone(),
+            });
         }
         return Err(Error::Initdb { tail: tail(&said) });
     }

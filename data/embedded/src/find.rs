@@ -19,12 +19,18 @@ pub(crate) struct Installation {
 /// The installation to use: the newest, or the one that fits an existing cluster (`wanted`).
 pub(crate) async fn find(named: Option<&Path>, wanted: Option<u32>) -> Result<Installation, Error> {
     if let Some(bin) = named {
-        let unusable = |reason: String| Error::Unusable { dir: bin.to_owned(), reason };
+        let unusable = |reason: String| Error::Unusable {
+            dir: bin.to_owned(),
+            reason,
+        };
         let major = version(bin).await.map_err(unusable)?;
         if major < MAJOR_MIN {
             return Err(unusable(format!("it is PostgreSQL {major}")));
         }
-        return Ok(Installation { bin: bin.to_owned(), major });
+        return Ok(Installation {
+            bin: bin.to_owned(),
+            major,
+        });
     }
     let mut found = Vec::new();
     let mut looked = Vec::new();
@@ -41,15 +47,25 @@ pub(crate) async fn find(named: Option<&Path>, wanted: Option<u32>) -> Result<In
     // Stable: what is in PATH wins among equals.
     found.sort_by_key(|installation| std::cmp::Reverse(installation.major));
     let fitting = found.iter().find(|installation| Some(installation.major) == wanted);
-    fitting.or(found.first()).cloned().ok_or(Error::NotFound { looked: looked.join("; ") })
+    fitting.or(found.first()).cloned().ok_or(Error::NotFound {
+        looked: looked.join("; "),
+    })
 }
 
 // `PATH` says where programs are; it is no configuration of ours, so a library may read it.
 fn candidates() -> Vec<PathBuf> {
-    let mut candidates: Vec<PathBuf> =
-        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    for parent in ["/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt", "/usr/local/opt"] {
-        let Ok(entries) = std::fs::read_dir(parent) else { continue };
+    let mut candidates: Vec<PathBuf> = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
+    for parent in [
+        "/usr/lib/postgresql",
+        "/usr/pgsql",
+        "/opt/homebrew/opt",
+        "/usr/local/opt",
+    ] {
+        let Ok(entries) = std::fs::read_dir(parent) else {
+            continue;
+        };
         candidates.extend(entries.flatten().map(|entry| entry.path().join("bin")));
     }
     candidates.retain(|bin| bin.join("postgres").is_file() && bin.join("initdb").is_file());

@@ -19,7 +19,9 @@ impl Identity {
         if !Uid::effective().is_root() {
             return Ok(Self(None));
         }
-        let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
+        let user = ["postgres", "nobody"]
+            .into_iter()
+            .find_map(|name| User::from_name(name).ok().flatten());
         user.map(|user| Self(Some((user.uid, user.gid)))).ok_or(Error::NoUser)
     }
 
@@ -48,7 +50,9 @@ impl Identity {
         if let Ok(link) = path.symlink_metadata() {
             let is_safe = is_ours(link.uid()) && path.metadata().is_ok_and(|target| is_ours(target.uid()));
             if !is_safe {
-                return Err(Error::file("use", path)(std::io::Error::other("it belongs to another user")));
+                return Err(Error::file("use", path)(std::io::Error::other(
+                    "it belongs to another user",
+                )));
             }
         }
         std::fs::create_dir_all(path).map_err(Error::file("create", path))?;
@@ -59,15 +63,18 @@ impl Identity {
     /// Whether this user can walk down to `path`, through the ancestors that exist.
     pub(crate) fn can_reach(self, path: &Path) -> bool {
         let Some((uid, gid)) = self.0 else { return true };
-        path.ancestors().skip(1).filter_map(|ancestor| ancestor.metadata().ok()).all(|metadata| {
-            let mode = metadata.mode();
-            if metadata.uid() == uid.as_raw() {
-                mode & 0o100 != 0
-            } else if metadata.gid() == gid.as_raw() {
-                mode & 0o010 != 0
-            } else {
-                mode & 0o001 != 0
-            }
-        })
+        path.ancestors()
+            .skip(1)
+            .filter_map(|ancestor| ancestor.metadata().ok())
+            .all(|metadata| {
+                let mode = metadata.mode();
+                if metadata.uid() == uid.as_raw() {
+                    mode & 0o100 != 0
+                } else if metadata.gid() == gid.as_raw() {
+                    mode & 0o010 != 0
+                } else {
+                    mode & 0o001 != 0
+                }
+            })
     }
 }

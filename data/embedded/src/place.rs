@@ -49,9 +49,17 @@ impl Place {
         let mut socket_dir = root.join("socket");
         if socket_path(&socket_dir).as_os_str().len() > SOCKET_PATH_MAX {
             socket_dir = PathBuf::from(format!("/tmp/terrace-{mark}"));
-            progress(&format!("The path is too long for a socket, so it is in {}", socket_dir.display()));
+            progress(&format!(
+                "The path is too long for a socket, so it is in {}",
+                socket_dir.display()
+            ));
         }
-        Ok(Self { data: root.join("data"), log: root.join("postgres.log"), socket_dir, root })
+        Ok(Self {
+            data: root.join("data"),
+            log: root.join("postgres.log"),
+            socket_dir,
+            root,
+        })
     }
 }
 

@@ -64,8 +64,12 @@ impl Postgres {
         };
         if let Some(pid) = running(&place.data) {
             progress("PostgreSQL is already running; taking it over");
-            let mut postgres =
-                Self { connection: connection("postgres"), pid, child: None, major: cluster::major(&place).unwrap_or_default() };
+            let mut postgres = Self {
+                connection: connection("postgres"),
+                pid,
+                child: None,
+                major: cluster::major(&place).unwrap_or_default(),
+            };
             postgres.answer(&place).await?;
             postgres.use_database(&config.database).await?;
             return Ok(postgres);
@@ -74,14 +78,27 @@ impl Postgres {
         match cluster::major(&place) {
             None => cluster::create(&place, &installation, identity, &password, progress).await?,
             Some(data) if data != installation.major => {
-                return Err(Error::MajorVersion { dir: place.data.clone(), data, found: installation.major });
+                return Err(Error::MajorVersion {
+                    dir: place.data.clone(),
+                    data,
+                    found: installation.major,
+                });
             }
             Some(_) => {}
         }
         progress(&format!("Starting PostgreSQL {}", installation.major));
         let child = spawn(&config, &place, &installation, identity)?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw).ok_or_else(|| start_error(&place))?;
-        let mut postgres = Self { connection: connection("postgres"), pid, child: Some(child), major: installation.major };
+        let pid = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .map(Pid::from_raw)
+            .ok_or_else(|| start_error(&place))?;
+        let mut postgres = Self {
+            connection: connection("postgres"),
+            pid,
+            child: Some(child),
+            major: installation.major,
+        };
         postgres.answer(&place).await?;
         postgres.use_database(&config.database).await?;
         Ok(postgres)
@@ -99,7 +116,14 @@ impl Postgres {
                 password: String::new(),
                 database: String::new(),
             };
-            Self { connection, pid, child: None, major: 0 }.stop().await?;
+            Self {
+                connection,
+                pid,
+                child: None,
+                major: 0,
+            }
+            .stop()
+            .await?;
         }
         for directory in [&place.socket_dir, &place.root] {
             if directory.exists() {
@@ -160,7 +184,14 @@ impl Postgres {
                 password: String::new(),
                 database: config.database.clone(),
             };
-            Self { connection, pid, child: None, major: 0 }.stop().await?;
+            Self {
+                connection,
+                pid,
+                child: None,
+                major: 0,
+            }
+            .stop()
+            .await?;
         }
         for directory in [&place.socket_dir, &place.root] {
             if directory.exists() {
@@ -205,9 +236,15 @@ impl Postgres {
                 return Err(start_error(place));
             }
             // A refusal that time does not change.
-            let is_final = reason.code().is_some_and(|code| *code != SqlState::CANNOT_CONNECT_NOW && *code != SqlState::TOO_MANY_CONNECTIONS);
+            let is_final = reason
+                .code()
+                .is_some_and(|code| *code != SqlState::CANNOT_CONNECT_NOW && *code != SqlState::TOO_MANY_CONNECTIONS);
             if is_final || Instant::now() >= until {
-                return Err(Error::NoAnswer { seconds: ANSWER_PATIENCE.as_secs(), reason: describe(&reason), log: place.log.clone() });
+                return Err(Error::NoAnswer {
+                    seconds: ANSWER_PATIENCE.as_secs(),
+                    reason: describe(&reason),
+                    log: place.log.clone(),
+                });
             }
             sleep(POLL).await;
         }
@@ -216,12 +253,22 @@ impl Postgres {
     /// Makes the database when it is missing, and points the connection at it.
     async fn use_database(&mut self, database: &str) -> Result<(), Error> {
         let refused = |what: &'static str| move |source| Error::Statement { what, source };
-        let (client, driver) = self.connection.client_config().connect(NoTls).await.map_err(refused("connect"))?;
+        let (client, driver) = self
+            .connection
+            .client_config()
+            .connect(NoTls)
+            .await
+            .map_err(refused("connect"))?;
         let driver = tokio::spawn(driver);
-        let rows = client.query("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await;
+        let rows = client
+            .query("SELECT 1 FROM pg_database WHERE datname = $1", &[&database])
+            .await;
         if rows.map_err(refused("list its databases"))?.is_empty() {
             let quoted = database.replace('"', "\"\"");
-            client.batch_execute(&format!("CREATE DATABASE \"{quoted}\"")).await.map_err(refused("create the database"))?;
+            client
+                .batch_execute(&format!("CREATE DATABASE \"{quoted}\""))
+                .await
+                .map_err(refused("create the database"))?;
         }
         drop(client);
         drop(driver.await);
@@ -235,7 +282,11 @@ fn spawn(config: &Config, place: &Place, installation: &Installation, identity: 
     let mut options = OpenOptions::new();
     // The directory is the server's user's, who must not choose what we open in it.
     options.create(true).custom_flags(OFlag::O_NOFOLLOW.bits());
-    if is_long { options.write(true).truncate(true) } else { options.append(true) };
+    if is_long {
+        options.write(true).truncate(true)
+    } else {
+        options.append(true)
+    };
     let log = options.open(&place.log).map_err(Error::file("open", &place.log))?;
     let log_too = log.try_clone().map_err(Error::file("open", &place.log))?;
 
@@ -260,7 +311,10 @@ fn spawn(config: &Config, place: &Place, installation: &Installation, identity: 
         ("log_timezone", "UTC".to_owned()),
         ("log_line_prefix", "%m [%p] %u ".to_owned()),
     ];
-    let further = config.settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    let further = config
+        .settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()));
     for (name, value) in own.into_iter().chain(further) {
         command.arg("-c").arg(format!("{name}={value}"));
     }
@@ -274,7 +328,9 @@ fn spawn(config: &Config, place: &Place, installation: &Installation, identity: 
         .process_group(0)
         .kill_on_drop(false);
     identity.apply(&mut command);
-    command.spawn().map_err(Error::file("run", installation.bin.join("postgres")))
+    command
+        .spawn()
+        .map_err(Error::file("run", installation.bin.join("postgres")))
 }
 
 /// The postmaster of this cluster, if one is alive. A process that only got the number of a dead
@@ -298,7 +354,9 @@ fn running(data: &Path) -> Option<Pid> {
 fn is_alive(pid: Pid) -> bool {
     let is_zombie = || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('Z'))
     };
     kill(pid, None).is_ok() && !is_zombie()
 }
@@ -307,11 +365,19 @@ fn start_error(place: &Place) -> Error {
     let said = log_end(&place.log).unwrap_or_default();
     let tail = tail(&said);
     if tail.contains("No space left on device") {
-        Error::NoSpace { dir: place.root.clone() }
+        Error::NoSpace {
+            dir: place.root.clone(),
+        }
     } else if tail.contains("Unix-domain socket") || tail.contains("could not create any") {
-        Error::Socket { dir: place.socket_dir.clone(), tail }
+        Error::Socket {
+            dir: place.socket_dir.clone(),
+            tail,
+        }
     } else {
-        Error::Start { tail, log: place.log.clone() }
+        Error::Start {
+            tail,
+            log: place.log.clone(),
+        }
     }
 }
 
@@ -325,5 +391,7 @@ fn log_end(log: &Path) -> std::io::Result<String> {
 }
 
 fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }

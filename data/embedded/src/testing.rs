@@ -44,7 +44,10 @@ struct Server {
     watcher: std::sync::Mutex<Option<Child>>,
 }
 
-#[expect(clippy::expect_used, reason = "a test that has no database fails here, with the reason")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test that has no database fails here, with the reason"
+)]
 impl Scratch {
     /// Starts the server of this process if it is not running, and makes a database.
     pub async fn new() -> Self {
@@ -71,8 +74,14 @@ impl Scratch {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let database = format!("scratch_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let client = connect(&server.connection).await;
-        client.batch_execute(&format!("CREATE DATABASE {database}")).await.expect("create a scratch database");
-        let connection = Connection { database, ..server.connection.clone() };
+        client
+            .batch_execute(&format!("CREATE DATABASE {database}"))
+            .await
+            .expect("create a scratch database");
+        let connection = Connection {
+            database,
+            ..server.connection.clone()
+        };
         Self { server, connection }
     }
 
@@ -95,21 +104,34 @@ impl Scratch {
     /// Stops the server cleanly.
     pub async fn stop(&self) {
         let postgres = self.server.postgres.lock().await.take();
-        postgres.expect("the server runs").stop().await.expect("stop the server");
+        postgres
+            .expect("the server runs")
+            .stop()
+            .await
+            .expect("stop the server");
     }
 
     /// Starts it again, over the same data.
     pub async fn start(&self) {
         let mut slot = self.server.postgres.lock().await;
-        let postgres = Postgres::start(config(&self.server.directory), &|_| {}).await.expect("start the server again");
+        let postgres = Postgres::start(config(&self.server.directory), &|_| {})
+            .await
+            .expect("start the server again");
         self.server.watch(&postgres);
         *slot = Some(postgres);
     }
 }
 
-#[expect(clippy::expect_used, reason = "a test that has no database fails here, with the reason")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test that has no database fails here, with the reason"
+)]
 async fn connect(connection: &Connection) -> Client {
-    let (client, driver) = connection.client_config().connect(NoTls).await.expect("connect to the scratch server");
+    let (client, driver) = connection
+        .client_config()
+        .connect(NoTls)
+        .await
+        .expect("connect to the scratch server");
     tokio::spawn(driver);
     client
 }
@@ -117,13 +139,21 @@ async fn connect(connection: &Connection) -> Client {
 fn config(directory: &Path) -> Config {
     let mut config = Config::in_directory(directory.join("postgres"), directory.join("password"));
     // Nothing of a test has to survive the machine; processes that die are all that is tested.
-    config.settings = [("fsync", "off"), ("full_page_writes", "off"), ("autovacuum", "off"), ("shared_buffers", "32MB")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
+    config.settings = [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("autovacuum", "off"),
+        ("shared_buffers", "32MB"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
     config
 }
 
-#[expect(clippy::expect_used, reason = "a test that has no database fails here, with the reason")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test that has no database fails here, with the reason"
+)]
 impl Server {
     async fn start() -> Self {
         let temporary = std::env::temp_dir();
@@ -133,8 +163,14 @@ impl Server {
 
         let template = temporary.join(format!("terrace-scratch-template-{}", Uid::effective()));
         let is_first = !copy(&template.join("data"), &directory);
-        let postgres = Postgres::start(config(&directory), &|_| {}).await.expect("start a scratch server");
-        let postgres = if is_first { keep_template(postgres, &directory, &template).await } else { postgres };
+        let postgres = Postgres::start(config(&directory), &|_| {})
+            .await
+            .expect("start a scratch server");
+        let postgres = if is_first {
+            keep_template(postgres, &directory, &template).await
+        } else {
+            postgres
+        };
         let server = Self {
             directory,
             connection: postgres.connection(),
@@ -193,17 +229,28 @@ fn copy(template: &Path, directory: &Path) -> bool {
     }
     let root = directory.join("postgres");
     let made = std::fs::create_dir_all(&root).is_ok();
-    let copied = Command::new("cp").arg("-a").arg(template).arg(root.join("data")).status();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(template)
+        .arg(root.join("data"))
+        .status();
     made && copied.is_ok_and(|status| status.success())
 }
 
 /// Keeps the first cluster of a machine for the servers after it.
-#[expect(clippy::expect_used, reason = "a test that has no database fails here, with the reason")]
+#[expect(
+    clippy::expect_used,
+    reason = "a test that has no database fails here, with the reason"
+)]
 async fn keep_template(postgres: Postgres, directory: &Path, template: &Path) -> Postgres {
     postgres.stop().await.expect("stop the first scratch server");
     let unfinished = template.with_extension(format!("{}-{}", std::process::id(), nonce()));
     std::fs::create_dir_all(&unfinished).expect("create a template directory");
-    let copied = Command::new("cp").arg("-a").arg(directory.join("postgres/data")).arg(&unfinished).status();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(directory.join("postgres/data"))
+        .arg(&unfinished)
+        .status();
     // Another process may have been quicker, and its template is as good.
     if !copied.is_ok_and(|status| status.success()) || std::fs::rename(&unfinished, template).is_err() {
         drop(std::fs::remove_dir_all(&unfinished));

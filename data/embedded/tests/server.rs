@@ -1,10 +1,8 @@
 //! The private server: made once, found again, adopted, stopped, and clear about what is wrong.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    sync::Mutex,
-};
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Mutex};
 
 use terrace_data_embedded::{Config, Error, Postgres, testing::Scratch};
 use tokio_postgres::NoTls;
@@ -35,13 +33,30 @@ async fn what_was_written_is_there_after_a_clean_stop_and_a_second_start_makes_n
     assert_eq!(value(&postgres, "SELECT current_database()::text").await, "terrace");
     assert_eq!(value(&postgres, "SELECT current_setting('listen_addresses')").await, "");
     assert_eq!(value(&postgres, "SELECT current_setting('fsync')").await, "on");
-    assert_eq!(value(&postgres, "SELECT datcollate::text || pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'terrace'").await, "CUTF8");
-    let mode = std::fs::metadata(directory.path().join("secrets/postgres")).unwrap().permissions().mode();
+    assert_eq!(
+        value(
+            &postgres,
+            "SELECT datcollate::text || pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'terrace'"
+        )
+        .await,
+        "CUTF8"
+    );
+    let mode = std::fs::metadata(directory.path().join("secrets/postgres"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
-    value(&postgres, "WITH made AS (SELECT set_config('x.y', 'z', false)) SELECT 'ok'::text FROM made").await;
+    value(
+        &postgres,
+        "WITH made AS (SELECT set_config('x.y', 'z', false)) SELECT 'ok'::text FROM made",
+    )
+    .await;
     let (client, driver) = postgres.connection().client_config().connect(NoTls).await.unwrap();
     tokio::spawn(driver);
-    client.batch_execute("CREATE TABLE kept AS SELECT 'still here'::text AS it").await.unwrap();
+    client
+        .batch_execute("CREATE TABLE kept AS SELECT 'still here'::text AS it")
+        .await
+        .unwrap();
     drop(client);
     postgres.stop().await.unwrap();
     assert!(lines.lock().unwrap().iter().any(|line| line.starts_with("Making")));
@@ -65,7 +80,11 @@ async fn a_server_whose_supervisor_died_is_adopted_and_a_stale_pid_file_is_not()
 
     // The process with this number is a live one, but it is no PostgreSQL.
     let data = directory.path().join("postgres/data");
-    std::fs::write(data.join("postmaster.pid"), format!("{}\n{}\n", std::process::id(), data.display())).unwrap();
+    std::fs::write(
+        data.join("postmaster.pid"),
+        format!("{}\n{}\n", std::process::id(), data.display()),
+    )
+    .unwrap();
     let third = Postgres::start(config(directory.path()), &|_| {}).await;
     // PostgreSQL itself may take a live number for a postmaster of another user, and says so.
     match third {
@@ -103,7 +122,10 @@ async fn each_thing_that_is_wrong_is_said_in_one_sentence() {
 
     std::fs::write(directory.path().join("postgres/data/PG_VERSION"), "9\n").unwrap();
     let error = Postgres::start(config(directory.path()), &|_| {}).await.unwrap_err();
-    assert!(matches!(error, Error::MajorVersion { data: 9, found, .. } if found == major), "{error}");
+    assert!(
+        matches!(error, Error::MajorVersion { data: 9, found, .. } if found == major),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -144,9 +166,19 @@ async fn a_path_too_long_for_a_socket_gets_a_short_one() {
 #[tokio::test]
 async fn what_was_committed_survives_a_crash_of_a_scratch_server() {
     let scratch = Scratch::alone().await;
-    scratch.admin().await.batch_execute("CREATE TABLE kept AS SELECT 1 AS it").await.unwrap();
+    scratch
+        .admin()
+        .await
+        .batch_execute("CREATE TABLE kept AS SELECT 1 AS it")
+        .await
+        .unwrap();
     scratch.crash().await;
     scratch.start().await;
-    let row = scratch.admin().await.query_one("SELECT it FROM kept", &[]).await.unwrap();
+    let row = scratch
+        .admin()
+        .await
+        .query_one("SELECT it FROM kept", &[])
+        .await
+        .unwrap();
     assert_eq!(row.get::<_, i32>(0), 1);
 }

@@ -97,6 +97,11 @@ pub(crate) fn reserved_name(name: &str) -> bool {
 /// Whether a name needs no quotes in any place.
 pub(crate) fn plain_name(name: &str) -> bool {
     name.len() <= 63
-        && name.bytes().next().is_some_and(|first| first.is_ascii_lowercase() || first == b'_')
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|first| first.is_ascii_lowercase() || first == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

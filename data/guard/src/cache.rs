@@ -28,14 +28,20 @@ impl Guard {
     /// A guard that remembers this many statements (at least one).
     pub fn new(capacity: usize) -> Self {
         let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-        Self { verdicts: Mutex::new(LruCache::new(capacity)), off: false }
+        Self {
+            verdicts: Mutex::new(LruCache::new(capacity)),
+            off: false,
+        }
     }
 
     /// A guard that lets everything through unread. It exists to test the other two fences with
     /// this one removed.
     #[doc(hidden)]
     pub fn removed_for_tests() -> Self {
-        Self { off: true, ..Self::new(1024) }
+        Self {
+            off: true,
+            ..Self::new(1024)
+        }
     }
 
     /// Whether this statement of a service may run. The first time takes the parser (6 to 60 µs);
@@ -48,7 +54,12 @@ impl Guard {
             return outcome.clone();
         }
         // Parsed outside the lock: a slow statement must not stop everybody else.
-        let outcome = if self.off { Ok(walk::unread(sql)) } else { walk::statement(sql) }.map(Arc::new);
+        let outcome = if self.off {
+            Ok(walk::unread(sql))
+        } else {
+            walk::statement(sql)
+        }
+        .map(Arc::new);
         if sql.len() > REMEMBERED_BYTES_MAX {
             return outcome;
         }
@@ -68,5 +79,8 @@ impl Guard {
 }
 
 pub(crate) fn too_long() -> Refusal {
-    Refusal::new(Reason::Size, format!("a statement has at most {STATEMENT_BYTES_MAX} bytes"))
+    Refusal::new(
+        Reason::Size,
+        format!("a statement has at most {STATEMENT_BYTES_MAX} bytes"),
+    )
 }

@@ -6,8 +6,8 @@
 use pg_query::{
     NodeEnum as N,
     protobuf::{
-        AlterTableCmd, AlterTableStmt, AlterTableType as Alter, ColumnDef, CommentStmt, ConstrType, Constraint, CreateSeqStmt,
-        CreateStmt, DropStmt, IndexStmt, Node, ObjectType, ParseResult, RangeVar, RawStmt, RenameStmt,
+        AlterTableCmd, AlterTableStmt, AlterTableType as Alter, ColumnDef, CommentStmt, ConstrType, Constraint,
+        CreateSeqStmt, CreateStmt, DropStmt, IndexStmt, Node, ObjectType, ParseResult, RangeVar, RawStmt, RenameStmt,
     },
 };
 
@@ -45,7 +45,10 @@ fn one(version: i32, mut raw: RawStmt) -> Result<QualifiedStatement, Refusal> {
     walk.finish()?;
     raw.stmt_location = 0;
     raw.stmt_len = 0;
-    let tree = ParseResult { version, stmts: vec![raw] };
+    let tree = ParseResult {
+        version,
+        stmts: vec![raw],
+    };
     Ok(QualifiedStatement(Pieces::of_tree(&tree, walk.gaps)?))
 }
 
@@ -54,7 +57,13 @@ fn ddl(walk: &mut Walk, statement: &mut N) -> Outcome {
         N::CreateStmt(create) => create_table(walk, create),
         N::IndexStmt(index) => create_index(walk, index),
         N::CreateSeqStmt(sequence) => {
-            let CreateSeqStmt { sequence, options, owner_id: _, for_identity: _, if_not_exists: _ } = sequence;
+            let CreateSeqStmt {
+                sequence,
+                options,
+                owner_id: _,
+                for_identity: _,
+                if_not_exists: _,
+            } = sequence;
             sequence_options(walk, options)?;
             walk.target(sequence)
         }
@@ -70,7 +79,10 @@ fn ddl(walk: &mut Walk, statement: &mut N) -> Outcome {
         N::CommentStmt(comment) => self::comment(walk, comment),
         other => {
             let kind = kind_name(other);
-            Err(Refusal::new(Reason::Statement, format!("`{kind}` may not be in a migration")))
+            Err(Refusal::new(
+                Reason::Statement,
+                format!("`{kind}` may not be in a migration"),
+            ))
         }
     }
 }
@@ -79,7 +91,12 @@ fn ddl(walk: &mut Walk, statement: &mut N) -> Outcome {
 fn own_name(walk: &mut Walk, name: &mut Vec<Node>) -> Outcome {
     match texts(name)?.as_slice() {
         [only] if !allowed::reserved_name(only) => {}
-        path => return Err(Refusal::new(Reason::Name, format!("`{}`: names have no schema", path.join(".")))),
+        path => {
+            return Err(Refusal::new(
+                Reason::Name,
+                format!("`{}`: names have no schema", path.join(".")),
+            ));
+        }
     }
     name.insert(0, string_node(SENTINEL));
     walk.gaps += 1;
@@ -225,7 +242,9 @@ fn constraint(walk: &mut Walk, constraint: &mut Constraint) -> Outcome {
 fn sequence_options(walk: &mut Walk, options: &mut [Node]) -> Outcome {
     options.iter_mut().try_for_each(|option| match &mut option.node {
         Some(N::DefElem(option)) => match option.defname.as_str() {
-            "start" | "increment" | "minvalue" | "maxvalue" | "cache" | "cycle" | "restart" | "as" => walk.optional(&mut option.arg),
+            "start" | "increment" | "minvalue" | "maxvalue" | "cache" | "cycle" | "restart" | "as" => {
+                walk.optional(&mut option.arg)
+            }
             other => Err(Refusal::construct(&format!("the option `{other}` of a sequence"))),
         },
         _ => Err(Refusal::construct("an option of a sequence")),
@@ -240,7 +259,10 @@ fn create_index(walk: &mut Walk, index: &mut IndexStmt) -> Outcome {
     if !is_plain || index.index_oid != 0 || index.old_number != 0 {
         return Err(Refusal::construct("a storage option or a tablespace of an index"));
     }
-    if !matches!(index.access_method.as_str(), "" | "btree" | "hash" | "gin" | "gist" | "brin" | "spgist") {
+    if !matches!(
+        index.access_method.as_str(),
+        "" | "btree" | "hash" | "gin" | "gist" | "brin" | "spgist"
+    ) {
         return Err(Refusal::construct("this access method"));
     }
     walk.target(&mut index.relation)?;
@@ -250,14 +272,33 @@ fn create_index(walk: &mut Walk, index: &mut IndexStmt) -> Outcome {
 }
 
 fn alter_table(walk: &mut Walk, alter: &mut AlterTableStmt) -> Outcome {
-    let AlterTableStmt { relation, cmds, objtype, missing_ok: _ } = alter;
+    let AlterTableStmt {
+        relation,
+        cmds,
+        objtype,
+        missing_ok: _,
+    } = alter;
     if ObjectType::try_from(*objtype) != Ok(ObjectType::ObjectTable) {
-        return Err(Refusal::new(Reason::Statement, "only ALTER TABLE, SEQUENCE and TYPE may be in a migration"));
+        return Err(Refusal::new(
+            Reason::Statement,
+            "only ALTER TABLE, SEQUENCE and TYPE may be in a migration",
+        ));
     }
     walk.target(relation)?;
     for command in cmds {
-        let Some(N::AlterTableCmd(command)) = &mut command.node else { return Err(Refusal::construct("this ALTER TABLE")) };
-        let AlterTableCmd { subtype, name: _, num: _, newowner, def, behavior: _, missing_ok: _, recurse: _ } = &mut **command;
+        let Some(N::AlterTableCmd(command)) = &mut command.node else {
+            return Err(Refusal::construct("this ALTER TABLE"));
+        };
+        let AlterTableCmd {
+            subtype,
+            name: _,
+            num: _,
+            newowner,
+            def,
+            behavior: _,
+            missing_ok: _,
+            recurse: _,
+        } = &mut **command;
         let subtype = Alter::try_from(*subtype).unwrap_or(Alter::Undefined);
         let is_allowed = matches!(
             subtype,
@@ -277,7 +318,10 @@ fn alter_table(walk: &mut Walk, alter: &mut AlterTableStmt) -> Outcome {
                 | Alter::AtDropIdentity
         );
         if !is_allowed || newowner.is_some() {
-            return Err(Refusal::new(Reason::Statement, format!("ALTER TABLE: `{}` may not be in a migration", subtype.as_str_name())));
+            return Err(Refusal::new(
+                Reason::Statement,
+                format!("ALTER TABLE: `{}` may not be in a migration", subtype.as_str_name()),
+            ));
         }
         let Some(definition) = def.as_deref_mut() else { continue };
         match &mut definition.node {
@@ -291,7 +335,16 @@ fn alter_table(walk: &mut Walk, alter: &mut AlterTableStmt) -> Outcome {
 }
 
 fn rename(walk: &mut Walk, rename: &mut RenameStmt) -> Outcome {
-    let RenameStmt { rename_type, relation_type: _, relation, object, subname: _, newname, behavior: _, missing_ok: _ } = rename;
+    let RenameStmt {
+        rename_type,
+        relation_type: _,
+        relation,
+        object,
+        subname: _,
+        newname,
+        behavior: _,
+        missing_ok: _,
+    } = rename;
     if allowed::reserved_name(newname) {
         return Err(reserved(newname));
     }
@@ -312,13 +365,25 @@ fn rename(walk: &mut Walk, rename: &mut RenameStmt) -> Outcome {
 }
 
 fn drop_objects(walk: &mut Walk, drop: &mut DropStmt) -> Outcome {
-    let DropStmt { objects, remove_type, behavior: _, missing_ok: _, concurrent } = drop;
+    let DropStmt {
+        objects,
+        remove_type,
+        behavior: _,
+        missing_ok: _,
+        concurrent,
+    } = drop;
     if *concurrent {
         return Err(Refusal::construct("CONCURRENTLY (a migration is one transaction)"));
     }
     match ObjectType::try_from(*remove_type) {
-        Ok(ObjectType::ObjectTable | ObjectType::ObjectIndex | ObjectType::ObjectSequence | ObjectType::ObjectType) => {}
-        _ => return Err(Refusal::new(Reason::Statement, "only tables, indexes, sequences and types may be dropped")),
+        Ok(ObjectType::ObjectTable | ObjectType::ObjectIndex | ObjectType::ObjectSequence | ObjectType::ObjectType) => {
+        }
+        _ => {
+            return Err(Refusal::new(
+                Reason::Statement,
+                "only tables, indexes, sequences and types may be dropped",
+            ));
+        }
     }
     objects.iter_mut().try_for_each(|object| match &mut object.node {
         Some(N::List(list)) => own_name(walk, &mut list.items),
@@ -328,17 +393,35 @@ fn drop_objects(walk: &mut Walk, drop: &mut DropStmt) -> Outcome {
 }
 
 fn comment(walk: &mut Walk, comment: &mut CommentStmt) -> Outcome {
-    let CommentStmt { objtype, object, comment: _ } = comment;
+    let CommentStmt {
+        objtype,
+        object,
+        comment: _,
+    } = comment;
     let Some(object) = object.as_deref_mut().and_then(|object| object.node.as_mut()) else {
         return Err(Refusal::construct("this COMMENT"));
     };
     let parts = match ObjectType::try_from(*objtype) {
-        Ok(ObjectType::ObjectTable | ObjectType::ObjectIndex | ObjectType::ObjectSequence | ObjectType::ObjectType) => 1,
+        Ok(ObjectType::ObjectTable | ObjectType::ObjectIndex | ObjectType::ObjectSequence | ObjectType::ObjectType) => {
+            1
+        }
         Ok(ObjectType::ObjectColumn | ObjectType::ObjectTabconstraint) => 2,
-        _ => return Err(Refusal::new(Reason::Statement, "this COMMENT may not be in a migration")),
+        _ => {
+            return Err(Refusal::new(
+                Reason::Statement,
+                "this COMMENT may not be in a migration",
+            ));
+        }
     };
     match object {
-        N::List(list) if list.items.len() == parts && list.items.first().and_then(text).is_some_and(|name| !allowed::reserved_name(name)) => {
+        N::List(list)
+            if list.items.len() == parts
+                && list
+                    .items
+                    .first()
+                    .and_then(text)
+                    .is_some_and(|name| !allowed::reserved_name(name)) =>
+        {
             list.items.insert(0, string_node(SENTINEL));
             walk.gaps += 1;
             Ok(())

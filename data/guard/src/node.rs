@@ -3,8 +3,9 @@
 use pg_query::{
     NodeEnum as N,
     protobuf::{
-        self, AExpr, AIndices, AIndirection, ColumnRef, FuncCall, IndexElem, InferClause, JoinExpr, Node, RangeFunction,
-        RangeSubselect, ResTarget, SortBy, SqlValueFunction, SqlValueFunctionOp, SubLink, TypeName, WindowDef, a_const,
+        self, AExpr, AIndices, AIndirection, ColumnRef, FuncCall, IndexElem, InferClause, JoinExpr, Node,
+        RangeFunction, RangeSubselect, ResTarget, SortBy, SqlValueFunction, SqlValueFunctionOp, SubLink, TypeName,
+        WindowDef, a_const,
     },
 };
 
@@ -14,7 +15,10 @@ use crate::{
     walk::{Mode, Outcome, Walk, text, texts},
 };
 
-#[expect(clippy::too_many_lines, reason = "one arm per kind of node: the allow-list reads best as one list")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm per kind of node: the allow-list reads best as one list"
+)]
 pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
     match node {
         // Names and constants: nothing inside that could refer to anything.
@@ -25,14 +29,27 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
         N::SelectStmt(select) => walk.select(select),
         N::RangeVar(relation) => walk.relation(relation),
         N::RangeSubselect(subselect) => {
-            let RangeSubselect { lateral: _, subquery, alias } = &mut **subselect;
+            let RangeSubselect {
+                lateral: _,
+                subquery,
+                alias,
+            } = &mut **subselect;
             walk.optional(subquery)?;
             walk.alias(alias.as_mut())
         }
         N::RangeFunction(function) => range_function(walk, function),
         N::JoinExpr(join) => {
-            let JoinExpr { jointype: _, is_natural: _, larg, rarg, using_clause, join_using_alias, quals, alias, rtindex: _ } =
-                &mut **join;
+            let JoinExpr {
+                jointype: _,
+                is_natural: _,
+                larg,
+                rarg,
+                using_clause,
+                join_using_alias,
+                quals,
+                alias,
+                rtindex: _,
+            } = &mut **join;
             walk.optional(larg)?;
             walk.optional(rarg)?;
             walk.nodes(using_clause)?;
@@ -42,7 +59,12 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
         }
         N::LockingClause(clause) => walk.locking(clause),
         N::ResTarget(target) => {
-            let ResTarget { name: _, indirection, val, location: _ } = &mut **target;
+            let ResTarget {
+                name: _,
+                indirection,
+                val,
+                location: _,
+            } = &mut **target;
             // `SET a[1] = ...` and `INSERT INTO t (a.b)`: subscripts and fields of a column.
             for step in indirection.iter_mut() {
                 if text(step).is_none() {
@@ -52,11 +74,21 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
             walk.optional(val)
         }
         N::MultiAssignRef(assign) => {
-            let protobuf::MultiAssignRef { source, colno: _, ncolumns: _ } = &mut **assign;
+            let protobuf::MultiAssignRef {
+                source,
+                colno: _,
+                ncolumns: _,
+            } = &mut **assign;
             walk.optional(source)
         }
         N::SortBy(sort) => {
-            let SortBy { node, sortby_dir: _, sortby_nulls: _, use_op, location: _ } = &mut **sort;
+            let SortBy {
+                node,
+                sortby_dir: _,
+                sortby_nulls: _,
+                use_op,
+                location: _,
+            } = &mut **sort;
             operator(use_op)?;
             walk.optional(node)
         }
@@ -66,7 +98,15 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
 
         N::ColumnRef(column) => column_ref(walk, column),
         N::AExpr(expression) => {
-            let AExpr { kind: _, name, lexpr, rexpr, rexpr_list_start: _, rexpr_list_end: _, location: _ } = &mut **expression;
+            let AExpr {
+                kind: _,
+                name,
+                lexpr,
+                rexpr,
+                rexpr_list_start: _,
+                rexpr_list_end: _,
+                location: _,
+            } = &mut **expression;
             operator(name)?;
             walk.optional(lexpr)?;
             walk.optional(rexpr)
@@ -91,7 +131,11 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
             walk.nodes(&mut row.colnames)
         }
         N::AIndices(indices) => {
-            let AIndices { is_slice: _, lidx, uidx } = &mut **indices;
+            let AIndices {
+                is_slice: _,
+                lidx,
+                uidx,
+            } = &mut **indices;
             walk.optional(lidx)?;
             walk.optional(uidx)
         }
@@ -100,13 +144,24 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
             // `('role').current_setting` is a call of that function, so a field of an expression
             // cannot be told from a function here.
             if let Some(field) = indirection.iter().find_map(text) {
-                return Err(Refusal::new(Reason::Function, format!("`(...).{field}`: a field of an expression may not be read")));
+                return Err(Refusal::new(
+                    Reason::Function,
+                    format!("`(...).{field}`: a field of an expression may not be read"),
+                ));
             }
             walk.optional(arg)?;
             walk.nodes(indirection)
         }
         N::SubLink(link) => {
-            let SubLink { xpr: _, sub_link_type: _, sub_link_id: _, testexpr, oper_name, subselect, location: _ } = &mut **link;
+            let SubLink {
+                xpr: _,
+                sub_link_type: _,
+                sub_link_id: _,
+                testexpr,
+                oper_name,
+                subselect,
+                location: _,
+            } = &mut **link;
             operator(oper_name)?;
             walk.optional(testexpr)?;
             walk.optional(subselect)
@@ -115,7 +170,11 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
         N::NamedArgExpr(argument) => walk.optional(&mut argument.arg),
         N::SqlvalueFunction(function) => sql_value(function),
         N::TypeCast(cast) => {
-            let protobuf::TypeCast { arg, type_name, location: _ } = &mut **cast;
+            let protobuf::TypeCast {
+                arg,
+                type_name,
+                location: _,
+            } = &mut **cast;
             walk.optional(arg)?;
             type_name.as_mut().map_or(Ok(()), |name| self::type_name(walk, name))
         }
@@ -139,24 +198,46 @@ pub(crate) fn check(walk: &mut Walk, node: &mut N) -> Outcome {
 /// The name of a kind of node, as its Debug output begins.
 pub(crate) fn kind_name(node: &N) -> String {
     let debug = format!("{node:?}");
-    debug.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_owned()
+    debug
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 impl Walk {
     pub(crate) fn infer(&mut self, infer: &mut InferClause) -> Outcome {
-        let InferClause { index_elems, where_clause, conname: _, location: _ } = infer;
+        let InferClause {
+            index_elems,
+            where_clause,
+            conname: _,
+            location: _,
+        } = infer;
         self.nodes(index_elems)?;
         self.optional(where_clause)
     }
 }
 
 fn index_element(walk: &mut Walk, element: &mut IndexElem) -> Outcome {
-    let IndexElem { name: _, expr, indexcolname: _, collation: names, opclass, opclassopts, ordering: _, nulls_ordering: _ } =
-        element;
+    let IndexElem {
+        name: _,
+        expr,
+        indexcolname: _,
+        collation: names,
+        opclass,
+        opclassopts,
+        ordering: _,
+        nulls_ordering: _,
+    } = element;
     collation(names)?;
     match texts(opclass)?.as_slice() {
         [] | [_] | ["pg_catalog", _] => {}
-        _ => return Err(Refusal::new(Reason::Name, "operator classes are named without a schema")),
+        _ => {
+            return Err(Refusal::new(
+                Reason::Name,
+                "operator classes are named without a schema",
+            ));
+        }
     }
     if !opclassopts.is_empty() {
         return Err(Refusal::construct("an operator class with options"));
@@ -173,7 +254,10 @@ fn column_ref(walk: &mut Walk, column: &mut ColumnRef) -> Outcome {
             }
             Ok(())
         }
-        _ => Err(Refusal::new(Reason::Name, "a column is named as `column` or `table.column`, without a schema")),
+        _ => Err(Refusal::new(
+            Reason::Name,
+            "a column is named as `column` or `table.column`, without a schema",
+        )),
     }
 }
 
@@ -193,8 +277,16 @@ fn collation(name: &[Node]) -> Outcome {
 }
 
 fn window_def(walk: &mut Walk, window: &mut WindowDef) -> Outcome {
-    let WindowDef { name: _, refname: _, partition_clause, order_clause, frame_options: _, start_offset, end_offset, location: _ } =
-        window;
+    let WindowDef {
+        name: _,
+        refname: _,
+        partition_clause,
+        order_clause,
+        frame_options: _,
+        start_offset,
+        end_offset,
+        location: _,
+    } = window;
     walk.nodes(partition_clause)?;
     walk.nodes(order_clause)?;
     walk.optional(start_offset)?;
@@ -218,13 +310,19 @@ fn function_call(walk: &mut Walk, call: &mut FuncCall) -> Outcome {
     let name = match texts(funcname)?.as_slice() {
         [name] | ["pg_catalog", name] => (*name).to_owned(),
         path => {
-            return Err(Refusal::new(Reason::Function, format!("`{}()`: functions are named without a schema", path.join("."))));
+            return Err(Refusal::new(
+                Reason::Function,
+                format!("`{}()`: functions are named without a schema", path.join(".")),
+            ));
         }
     };
     if name == "nextval" || name == "currval" {
         sequence(walk, args)?;
     } else if !allowed::function(&name) {
-        return Err(Refusal::new(Reason::Function, format!("the function `{name}()` may not be called")));
+        return Err(Refusal::new(
+            Reason::Function,
+            format!("the function `{name}()` may not be called"),
+        ));
     } else {
         walk.nodes(args)?;
     }
@@ -238,17 +336,31 @@ fn function_call(walk: &mut Walk, call: &mut FuncCall) -> Outcome {
 
 /// The argument of `nextval('name')`: a literal name without a schema, which is qualified in place.
 fn sequence(walk: &mut Walk, args: &mut [Node]) -> Outcome {
-    let refusal = || Refusal::new(Reason::Function, "nextval and currval take one literal name of a sequence, without a schema");
-    let [Node { node: Some(argument) }] = args else { return Err(refusal()) };
+    let refusal = || {
+        Refusal::new(
+            Reason::Function,
+            "nextval and currval take one literal name of a sequence, without a schema",
+        )
+    };
+    let [Node { node: Some(argument) }] = args else {
+        return Err(refusal());
+    };
     // `'name'::regclass`, which pg_dump writes, says the same.
     if let N::TypeCast(cast) = argument
-        && cast.type_name.as_ref().is_some_and(|name| texts(&name.names).is_ok_and(|names| names.last() == Some(&"regclass")))
+        && cast
+            .type_name
+            .as_ref()
+            .is_some_and(|name| texts(&name.names).is_ok_and(|names| names.last() == Some(&"regclass")))
         && let Some(inner) = cast.arg.take().and_then(|inner| inner.node)
     {
         *argument = inner;
     }
-    let N::AConst(constant) = argument else { return Err(refusal()) };
-    let Some(a_const::Val::Sval(literal)) = &mut constant.val else { return Err(refusal()) };
+    let N::AConst(constant) = argument else {
+        return Err(refusal());
+    };
+    let Some(a_const::Val::Sval(literal)) = &mut constant.val else {
+        return Err(refusal());
+    };
     if !allowed::plain_name(&literal.sval) || allowed::reserved_name(&literal.sval) {
         return Err(refusal());
     }
@@ -259,11 +371,20 @@ fn sequence(walk: &mut Walk, args: &mut [Node]) -> Outcome {
 }
 
 fn range_function(walk: &mut Walk, range: &mut RangeFunction) -> Outcome {
-    let RangeFunction { lateral: _, ordinality: _, is_rowsfrom: _, functions, alias, coldeflist } = range;
+    let RangeFunction {
+        lateral: _,
+        ordinality: _,
+        is_rowsfrom: _,
+        functions,
+        alias,
+        coldeflist,
+    } = range;
     let mut names = Vec::new();
     for entry in functions.iter() {
         if let Some(N::List(list)) = &entry.node
-            && let Some(Node { node: Some(N::FuncCall(call)) }) = list.items.first()
+            && let Some(Node {
+                node: Some(N::FuncCall(call)),
+            }) = list.items.first()
             && let Some(name) = call.funcname.last().and_then(text)
         {
             names.push(name.to_owned());
@@ -287,8 +408,14 @@ fn range_function(walk: &mut Walk, range: &mut RangeFunction) -> Outcome {
         }
     }
     // No column needs to be called like this, and every function that is would be refused.
-    if let Some(hostile) = columns.iter().find(|column| column.starts_with("pg_") || column.starts_with("lo_")) {
-        return Err(Refusal::new(Reason::Name, format!("`{hostile}` is no name for a column of a function")));
+    if let Some(hostile) = columns
+        .iter()
+        .find(|column| column.starts_with("pg_") || column.starts_with("lo_"))
+    {
+        return Err(Refusal::new(
+            Reason::Name,
+            format!("`{hostile}` is no name for a column of a function"),
+        ));
     }
     for relation in relations {
         walk.table_functions.push((relation, columns.clone()));
@@ -312,13 +439,25 @@ fn sql_value(function: &SqlValueFunction) -> Outcome {
             | Op::SvfopLocaltimestamp
             | Op::SvfopLocaltimestampN,
         ) => Ok(()),
-        _ => Err(Refusal::new(Reason::Function, "roles, catalogues and schemas may not be asked for")),
+        _ => Err(Refusal::new(
+            Reason::Function,
+            "roles, catalogues and schemas may not be asked for",
+        )),
     }
 }
 
 /// A type: built in and listed, or else one of the tenant's schema (an enum).
 pub(crate) fn type_name(walk: &mut Walk, type_name: &mut TypeName) -> Outcome {
-    let TypeName { names, type_oid, setof, pct_type, typmods, typemod: _, array_bounds, location: _ } = type_name;
+    let TypeName {
+        names,
+        type_oid,
+        setof,
+        pct_type,
+        typmods,
+        typemod: _,
+        array_bounds,
+        location: _,
+    } = type_name;
     if *setof || *pct_type || *type_oid != 0 {
         return Err(Refusal::new(Reason::Type, "SETOF and %TYPE may not be used"));
     }
@@ -329,7 +468,12 @@ pub(crate) fn type_name(walk: &mut Walk, type_name: &mut TypeName) -> Outcome {
         [name] if allowed::builtin_type(name) || is_serial(name) => false,
         ["pg_catalog", name] if allowed::builtin_type(name) => false,
         [name] if !allowed::denied_type(name) => true,
-        path => return Err(Refusal::new(Reason::Type, format!("the type `{}` may not be used", path.join(".")))),
+        path => {
+            return Err(Refusal::new(
+                Reason::Type,
+                format!("the type `{}` may not be used", path.join(".")),
+            ));
+        }
     };
     if own {
         names.insert(0, string_node(SENTINEL));
@@ -339,5 +483,7 @@ pub(crate) fn type_name(walk: &mut Walk, type_name: &mut TypeName) -> Outcome {
 }
 
 pub(crate) fn string_node(text: &str) -> Node {
-    Node { node: Some(N::String(protobuf::String { sval: text.to_owned() })) }
+    Node {
+        node: Some(N::String(protobuf::String { sval: text.to_owned() })),
+    }
 }

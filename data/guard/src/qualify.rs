@@ -40,7 +40,10 @@ impl Pieces {
         // Schema names come from ids that accept `a-z`, `0-9` and `_` only. Should that ever
         // change, this must fail here and not become SQL.
         assert!(
-            !schema.is_empty() && schema.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+            !schema.is_empty()
+                && schema
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
             "a schema name has only a-z, 0-9 and _"
         );
         self.0.join(schema)
@@ -52,5 +55,8 @@ fn deparse(tree: &ParseResult) -> Result<String, Refusal> {
 }
 
 fn unprintable() -> Refusal {
-    Refusal::new(Reason::Construct, "the statement cannot be rewritten with qualified names")
+    Refusal::new(
+        Reason::Construct,
+        "the statement cannot be rewritten with qualified names",
+    )
 }

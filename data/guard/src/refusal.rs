@@ -35,7 +35,10 @@ pub enum Reason {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn construct(what: &str) -> Self {

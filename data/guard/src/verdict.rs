@@ -47,7 +47,12 @@ pub struct Verdict {
 impl Verdict {
     pub(crate) fn new(kind: Kind, read_only: bool, pieces: Pieces) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), kind, read_only, pieces }
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            kind,
+            read_only,
+            pieces,
+        }
     }
 
     /// A number that no other verdict of this process has: the key of a prepared statement.

@@ -29,7 +29,10 @@ pub(crate) fn statement(sql: &str) -> Result<Verdict, Refusal> {
     };
     let mut walk = Walk::new(Mode::Query);
     let kind = walk.dml(raw.stmt.as_deref_mut())?.ok_or_else(|| {
-        Refusal::new(Reason::Statement, "only SELECT, VALUES, INSERT, UPDATE and DELETE may be sent")
+        Refusal::new(
+            Reason::Statement,
+            "only SELECT, VALUES, INSERT, UPDATE and DELETE may be sent",
+        )
     })?;
     walk.finish()?;
     let read_only = kind == Kind::Select && !walk.has_effect;
@@ -60,7 +63,10 @@ pub(crate) fn parse(sql: &str) -> Result<ParseResult, Refusal> {
 }
 
 fn too_deep() -> Refusal {
-    Refusal::new(Reason::Size, "the statement is nested too deeply: at most about 40 levels")
+    Refusal::new(
+        Reason::Size,
+        "the statement is nested too deeply: at most about 40 levels",
+    )
 }
 
 /// What the statement belongs to.
@@ -89,7 +95,14 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(mode: Mode) -> Self {
-        Self { mode, gaps: 0, has_effect: false, scopes: Vec::new(), table_functions: Vec::new(), references: Vec::new() }
+        Self {
+            mode,
+            gaps: 0,
+            has_effect: false,
+            scopes: Vec::new(),
+            table_functions: Vec::new(),
+            references: Vec::new(),
+        }
     }
 
     /// What can only be known once the whole tree was seen.
@@ -104,7 +117,9 @@ impl Walk {
                 if alias == relation && !columns.contains(column) {
                     return Err(Refusal::new(
                         Reason::Function,
-                        format!("`{relation}.{column}`: name the columns of a function in FROM, as in `{relation}({column})`"),
+                        format!(
+                            "`{relation}.{column}`: name the columns of a function in FROM, as in `{relation}({column})`"
+                        ),
                     ));
                 }
             }
@@ -165,9 +180,16 @@ impl Walk {
             return Err(Refusal::new(Reason::Statement, "SELECT INTO may not be used"));
         }
         self.scoped(with_clause, |walk| {
-            for list in
-                [distinct_clause, target_list, from_clause, group_clause, window_clause, values_lists, sort_clause, locking_clause]
-            {
+            for list in [
+                distinct_clause,
+                target_list,
+                from_clause,
+                group_clause,
+                window_clause,
+                values_lists,
+                sort_clause,
+                locking_clause,
+            ] {
                 // `DISTINCT` alone is a list that holds one empty node.
                 walk.nodes(list)?;
             }
@@ -182,14 +204,28 @@ impl Walk {
     }
 
     fn insert(&mut self, insert: &mut InsertStmt) -> Outcome {
-        let InsertStmt { relation, cols, select_stmt, on_conflict_clause, returning_clause, with_clause, r#override: _ } = insert;
+        let InsertStmt {
+            relation,
+            cols,
+            select_stmt,
+            on_conflict_clause,
+            returning_clause,
+            with_clause,
+            r#override: _,
+        } = insert;
         self.has_effect = true;
         self.scoped(with_clause, |walk| {
             walk.target(relation)?;
             walk.nodes(cols)?;
             walk.optional(select_stmt)?;
             if let Some(conflict) = on_conflict_clause {
-                let OnConflictClause { action: _, infer, target_list, where_clause, location: _ } = &mut **conflict;
+                let OnConflictClause {
+                    action: _,
+                    infer,
+                    target_list,
+                    where_clause,
+                    location: _,
+                } = &mut **conflict;
                 if let Some(infer) = infer {
                     walk.infer(infer)?;
                 }
@@ -201,7 +237,14 @@ impl Walk {
     }
 
     fn update(&mut self, update: &mut UpdateStmt) -> Outcome {
-        let UpdateStmt { relation, target_list, where_clause, from_clause, returning_clause, with_clause } = update;
+        let UpdateStmt {
+            relation,
+            target_list,
+            where_clause,
+            from_clause,
+            returning_clause,
+            with_clause,
+        } = update;
         self.has_effect = true;
         self.scoped(with_clause, |walk| {
             walk.target(relation)?;
@@ -213,7 +256,13 @@ impl Walk {
     }
 
     fn delete(&mut self, delete: &mut DeleteStmt) -> Outcome {
-        let DeleteStmt { relation, using_clause, where_clause, returning_clause, with_clause } = delete;
+        let DeleteStmt {
+            relation,
+            using_clause,
+            where_clause,
+            returning_clause,
+            with_clause,
+        } = delete;
         self.has_effect = true;
         self.scoped(with_clause, |walk| {
             walk.target(relation)?;
@@ -224,7 +273,9 @@ impl Walk {
     }
 
     fn returning(&mut self, clause: &mut Option<ReturningClause>) -> Outcome {
-        let Some(ReturningClause { options, exprs }) = clause else { return Ok(()) };
+        let Some(ReturningClause { options, exprs }) = clause else {
+            return Ok(());
+        };
         if !options.is_empty() {
             return Err(Refusal::construct("RETURNING WITH"));
         }
@@ -233,13 +284,22 @@ impl Walk {
 
     /// Runs `body` with the names of a WITH clause in scope.
     fn scoped(&mut self, with: &mut Option<WithClause>, body: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
-        let Some(WithClause { ctes, recursive, location: _ }) = with else { return body(self) };
+        let Some(WithClause {
+            ctes,
+            recursive,
+            location: _,
+        }) = with
+        else {
+            return body(self);
+        };
         // A plain WITH sees the expressions before it; a recursive one sees all, itself included.
         // Were a table's name taken for an expression's, it would stay unqualified and be looked
         // up in pg_catalog, where every name begins with `pg_`; those are refused.
         let mut names = Vec::with_capacity(ctes.len());
         for cte in ctes.iter() {
-            let Some(N::CommonTableExpr(cte)) = &cte.node else { return Err(Refusal::construct("this WITH")) };
+            let Some(N::CommonTableExpr(cte)) = &cte.node else {
+                return Err(Refusal::construct("this WITH"));
+            };
             if allowed::reserved_name(&cte.ctename) {
                 return Err(reserved(&cte.ctename));
             }
@@ -283,7 +343,10 @@ impl Walk {
         }
         match self.dml(ctequery.as_deref_mut())? {
             Some(_) => Ok(()),
-            None => Err(Refusal::new(Reason::Statement, "only SELECT, INSERT, UPDATE and DELETE may be in WITH")),
+            None => Err(Refusal::new(
+                Reason::Statement,
+                "only SELECT, INSERT, UPDATE and DELETE may be in WITH",
+            )),
         }
     }
 
@@ -300,13 +363,28 @@ impl Walk {
         let is_cte = relation.schemaname.is_empty()
             && relation.catalogname.is_empty()
             && self.scopes.iter().flatten().any(|name| *name == relation.relname);
-        if is_cte { self.alias(relation.alias.as_mut()) } else { self.qualify(relation) }
+        if is_cte {
+            self.alias(relation.alias.as_mut())
+        } else {
+            self.qualify(relation)
+        }
     }
 
     pub(crate) fn qualify(&mut self, relation: &mut RangeVar) -> Outcome {
-        let RangeVar { catalogname, schemaname, relname, inh: _, relpersistence, alias, location: _ } = relation;
+        let RangeVar {
+            catalogname,
+            schemaname,
+            relname,
+            inh: _,
+            relpersistence,
+            alias,
+            location: _,
+        } = relation;
         if !schemaname.is_empty() || !catalogname.is_empty() {
-            return Err(Refusal::new(Reason::Name, format!("`{schemaname}.{relname}`: tables are named without a schema")));
+            return Err(Refusal::new(
+                Reason::Name,
+                format!("`{schemaname}.{relname}`: tables are named without a schema"),
+            ));
         }
         if allowed::reserved_name(relname) {
             return Err(reserved(relname));
@@ -320,12 +398,18 @@ impl Walk {
     }
 
     pub(crate) fn alias(&mut self, alias: Option<&mut Alias>) -> Outcome {
-        let Some(Alias { aliasname: _, colnames }) = alias else { return Ok(()) };
+        let Some(Alias { aliasname: _, colnames }) = alias else {
+            return Ok(());
+        };
         self.nodes(colnames)
     }
 
     pub(crate) fn locking(&mut self, clause: &mut LockingClause) -> Outcome {
-        let LockingClause { locked_rels, strength: _, wait_policy: _ } = clause;
+        let LockingClause {
+            locked_rels,
+            strength: _,
+            wait_policy: _,
+        } = clause;
         self.has_effect = true;
         for relation in locked_rels {
             match &relation.node {
@@ -351,7 +435,10 @@ impl Walk {
 }
 
 pub(crate) fn reserved(name: &str) -> Refusal {
-    Refusal::new(Reason::Name, format!("`{name}`: names that begin with `pg_` are reserved"))
+    Refusal::new(
+        Reason::Name,
+        format!("`{name}`: names that begin with `pg_` are reserved"),
+    )
 }
 
 /// The text of a String node.
@@ -364,5 +451,8 @@ pub(crate) fn text(node: &Node) -> Option<&str> {
 
 /// The text of a list of String nodes.
 pub(crate) fn texts(nodes: &[Node]) -> Result<Vec<&str>, Refusal> {
-    nodes.iter().map(|node| text(node).ok_or_else(|| Refusal::construct("this name"))).collect()
+    nodes
+        .iter()
+        .map(|node| text(node).ok_or_else(|| Refusal::construct("this name")))
+        .collect()
 }

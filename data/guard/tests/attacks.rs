@@ -1,5 +1,7 @@
 //! Everything in `attacks/` is refused, and what services need is not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 
 use terrace_data_guard::{Guard, Kind, Reason};
@@ -12,7 +14,11 @@ fn attacks() -> Vec<(String, String)> {
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacks")).unwrap() {
         let path = entry.unwrap().path();
         let group = path.file_stem().unwrap().to_string_lossy().into_owned();
-        for line in fs::read_to_string(&path).unwrap().lines().filter(|line| !line.is_empty() && !line.starts_with("--")) {
+        for line in fs::read_to_string(&path)
+            .unwrap()
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("--"))
+        {
             attacks.push((group.clone(), line.replace("{other}", OTHER)));
         }
     }
@@ -20,7 +26,10 @@ fn attacks() -> Vec<(String, String)> {
 }
 
 fn bound(sql: &str) -> String {
-    Guard::new(16).check(sql).unwrap_or_else(|refusal| panic!("{sql}: {refusal}")).bind(SCHEMA)
+    Guard::new(16)
+        .check(sql)
+        .unwrap_or_else(|refusal| panic!("{sql}: {refusal}"))
+        .bind(SCHEMA)
 }
 
 #[test]
@@ -41,57 +50,121 @@ fn no_attack_passes_as_a_migration_that_names_another_schema_or_changes_rights()
     let guard = Guard::new(16);
     for (group, sql) in attacks() {
         let is_plain_ddl = group == "definition" && guard.migration(&sql).is_ok();
-        let allowed = ["CREATE TABLE a (b int)", "DROP TABLE items", "ALTER TABLE items ADD COLUMN a int", "COMMENT ON TABLE items IS 'x'"];
+        let allowed = [
+            "CREATE TABLE a (b int)",
+            "DROP TABLE items",
+            "ALTER TABLE items ADD COLUMN a int",
+            "COMMENT ON TABLE items IS 'x'",
+        ];
         if is_plain_ddl {
             assert!(allowed.contains(&sql.as_str()), "{sql}");
         } else if group != "definition" {
             // `;` is an empty migration, which does nothing.
-            assert!(guard.migration(&sql).is_err() || sql == ";" || sql == "SELECT 1; SELECT 2", "{sql}");
+            assert!(
+                guard.migration(&sql).is_err() || sql == ";" || sql == "SELECT 1; SELECT 2",
+                "{sql}"
+            );
         }
     }
 }
 
 #[test]
 fn tables_are_qualified_and_common_table_expressions_are_not() {
-    assert_eq!(bound("SELECT * FROM boards WHERE id = $1"), format!("SELECT * FROM {SCHEMA}.boards WHERE id = $1"));
+    assert_eq!(
+        bound("SELECT * FROM boards WHERE id = $1"),
+        format!("SELECT * FROM {SCHEMA}.boards WHERE id = $1")
+    );
     assert_eq!(
         bound("WITH boards AS (SELECT * FROM boards) SELECT * FROM boards"),
         format!("WITH boards AS (SELECT * FROM {SCHEMA}.boards) SELECT * FROM boards")
     );
     assert_eq!(
         bound("WITH RECURSIVE tree AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM tree) SELECT n FROM tree, nodes"),
-        format!("WITH RECURSIVE tree AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM tree) SELECT n FROM tree, {SCHEMA}.nodes")
+        format!(
+            "WITH RECURSIVE tree AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM tree) SELECT n FROM tree, {SCHEMA}.nodes"
+        )
     );
     // The second may see the first, never the other way round; outside, neither is known.
     let text = bound("SELECT * FROM (WITH a AS (SELECT * FROM b), b AS (SELECT * FROM a) SELECT * FROM b) x, a");
     assert_eq!(text.matches(SCHEMA).count(), 2, "{text}");
     // What is written is always a table.
     let text = bound("WITH items AS (SELECT 1) INSERT INTO items SELECT * FROM items");
-    assert!(text.contains(&format!("INSERT INTO {SCHEMA}.items SELECT * FROM items")), "{text}");
+    assert!(
+        text.contains(&format!("INSERT INTO {SCHEMA}.items SELECT * FROM items")),
+        "{text}"
+    );
 }
 
 #[test]
 fn what_services_write_every_day_passes() {
     let statements = [
-        ("SELECT id, title, count(*) OVER () AS total FROM boards ORDER BY id LIMIT $1 OFFSET $2", Kind::Select),
+        (
+            "SELECT id, title, count(*) OVER () AS total FROM boards ORDER BY id LIMIT $1 OFFSET $2",
+            Kind::Select,
+        ),
         ("VALUES (1), (2)", Kind::Select),
-        ("INSERT INTO boards (title) VALUES ($1) RETURNING id, created_at", Kind::Insert),
-        ("INSERT INTO usage AS u (k, n) VALUES ($1, 1) ON CONFLICT (k) DO UPDATE SET n = u.n + excluded.n RETURNING n", Kind::Insert),
-        ("INSERT INTO t (a) SELECT x FROM unnest($1::text[]) AS u(x) ON CONFLICT DO NOTHING", Kind::Insert),
-        ("UPDATE tasks SET title = coalesce($2, title), version = version + 1, updated_at = now() WHERE id = $1", Kind::Update),
+        (
+            "INSERT INTO boards (title) VALUES ($1) RETURNING id, created_at",
+            Kind::Insert,
+        ),
+        (
+            "INSERT INTO usage AS u (k, n) VALUES ($1, 1) ON CONFLICT (k) DO UPDATE SET n = u.n + excluded.n RETURNING n",
+            Kind::Insert,
+        ),
+        (
+            "INSERT INTO t (a) SELECT x FROM unnest($1::text[]) AS u(x) ON CONFLICT DO NOTHING",
+            Kind::Insert,
+        ),
+        (
+            "UPDATE tasks SET title = coalesce($2, title), version = version + 1, updated_at = now() WHERE id = $1",
+            Kind::Update,
+        ),
         ("UPDATE tasks SET (a, b) = (SELECT 1, 2) WHERE id = $1", Kind::Update),
-        ("DELETE FROM tasks USING boards WHERE tasks.board = boards.id AND boards.id = $1", Kind::Delete),
-        ("SELECT id FROM jobs WHERE due <= now() ORDER BY due FOR UPDATE OF jobs SKIP LOCKED LIMIT 1", Kind::Select),
-        ("WITH gone AS (DELETE FROM tasks WHERE board = $1 RETURNING id) SELECT count(*) FROM gone", Kind::Select),
-        ("SELECT b.id, jsonb_agg(jsonb_build_object('id', t.id) ORDER BY t.position) FILTER (WHERE t.id IS NOT NULL) FROM boards b LEFT JOIN tasks t ON t.board = b.id GROUP BY b.id", Kind::Select),
-        ("SELECT * FROM jsonb_to_recordset($1) AS x(id bigint, title text)", Kind::Select),
+        (
+            "DELETE FROM tasks USING boards WHERE tasks.board = boards.id AND boards.id = $1",
+            Kind::Delete,
+        ),
+        (
+            "SELECT id FROM jobs WHERE due <= now() ORDER BY due FOR UPDATE OF jobs SKIP LOCKED LIMIT 1",
+            Kind::Select,
+        ),
+        (
+            "WITH gone AS (DELETE FROM tasks WHERE board = $1 RETURNING id) SELECT count(*) FROM gone",
+            Kind::Select,
+        ),
+        (
+            "SELECT b.id, jsonb_agg(jsonb_build_object('id', t.id) ORDER BY t.position) FILTER (WHERE t.id IS NOT NULL) FROM boards b LEFT JOIN tasks t ON t.board = b.id GROUP BY b.id",
+            Kind::Select,
+        ),
+        (
+            "SELECT * FROM jsonb_to_recordset($1) AS x(id bigint, title text)",
+            Kind::Select,
+        ),
         ("SELECT e.key, e.value FROM items, jsonb_each(data) AS e", Kind::Select),
-        ("SELECT data->>'a', data @> '{\"b\":1}', title ILIKE '%' || $1 || '%', extract(epoch from at), at AT TIME ZONE 'UTC' FROM items", Kind::Select),
-        ("SELECT CASE WHEN a IN (1, 2) THEN 'x' ELSE NULL END, (a, b) < (1, 2), a BETWEEN 1 AND 2, NOT a IS NULL FROM items", Kind::Select),
-        ("SELECT 'todo'::task_column, $1::timestamptz + interval '1 day', cast(a AS numeric(10, 2)) FROM items", Kind::Select),
-        ("SELECT nextval('tickets'), gen_random_uuid(), current_timestamp, g FROM generate_series(1, 3) AS g", Kind::Select),
-        ("SELECT grouping(a), sum(b) FROM items GROUP BY ROLLUP (a) HAVING sum(b) > 0 WINDOW w AS (PARTITION BY a)", Kind::Select),
-        ("SELECT title FROM boards UNION ALL SELECT title FROM tasks ORDER BY title COLLATE \"C\"", Kind::Select),
+        (
+            "SELECT data->>'a', data @> '{\"b\":1}', title ILIKE '%' || $1 || '%', extract(epoch from at), at AT TIME ZONE 'UTC' FROM items",
+            Kind::Select,
+        ),
+        (
+            "SELECT CASE WHEN a IN (1, 2) THEN 'x' ELSE NULL END, (a, b) < (1, 2), a BETWEEN 1 AND 2, NOT a IS NULL FROM items",
+            Kind::Select,
+        ),
+        (
+            "SELECT 'todo'::task_column, $1::timestamptz + interval '1 day', cast(a AS numeric(10, 2)) FROM items",
+            Kind::Select,
+        ),
+        (
+            "SELECT nextval('tickets'), gen_random_uuid(), current_timestamp, g FROM generate_series(1, 3) AS g",
+            Kind::Select,
+        ),
+        (
+            "SELECT grouping(a), sum(b) FROM items GROUP BY ROLLUP (a) HAVING sum(b) > 0 WINDOW w AS (PARTITION BY a)",
+            Kind::Select,
+        ),
+        (
+            "SELECT title FROM boards UNION ALL SELECT title FROM tasks ORDER BY title COLLATE \"C\"",
+            Kind::Select,
+        ),
     ];
     let guard = Guard::new(100);
     for (sql, kind) in statements {
@@ -100,7 +173,10 @@ fn what_services_write_every_day_passes() {
         let text = verdict.bind(SCHEMA);
         assert!(!text.contains("sentinel"), "{text}");
     }
-    assert_eq!(bound("SELECT nextval('tickets')"), format!("SELECT pg_catalog.nextval('{SCHEMA}.tickets')"));
+    assert_eq!(
+        bound("SELECT nextval('tickets')"),
+        format!("SELECT pg_catalog.nextval('{SCHEMA}.tickets')")
+    );
 }
 
 #[test]
@@ -131,18 +207,39 @@ fn nothing_that_is_too_long_or_too_deep_can_hurt_the_process() {
         format!("SELECT {}1", "NOT ".repeat(15_000)),
         format!("SELECT {}", vec!["1"; 20_000].join("+")),
         format!("{}SELECT 1{}", "SELECT (".repeat(5_000), ")".repeat(5_000)),
-        format!("SELECT * FROM {}a{}", "(SELECT * FROM ".repeat(3_000), ")x".repeat(3_000)),
+        format!(
+            "SELECT * FROM {}a{}",
+            "(SELECT * FROM ".repeat(3_000),
+            ")x".repeat(3_000)
+        ),
         format!("SELECT a{}", "[1]".repeat(20_000)),
     ];
     for sql in deep {
         // `(((1)))` has no depth in the tree; the others must be refused. None may overflow.
         let outcome = guard.check(&sql);
-        assert!(outcome.is_ok() || matches!(outcome.unwrap_err().reason, Reason::Size | Reason::Syntax | Reason::Construct), "{}", &sql[..40]);
+        assert!(
+            outcome.is_ok()
+                || matches!(
+                    outcome.unwrap_err().reason,
+                    Reason::Size | Reason::Syntax | Reason::Construct
+                ),
+            "{}",
+            &sql[..40]
+        );
     }
     assert_eq!(guard.check(&" ".repeat(70_000)).unwrap_err().reason, Reason::Size);
     assert_eq!(guard.check("SELECT '\0'").unwrap_err().reason, Reason::Syntax);
-    assert_eq!(guard.check("SELECT terrace_schema_sentinel.a").unwrap_err().reason, Reason::Name);
-    assert_eq!(guard.check("SELECT U&'terrace_schema\\005Fsentinel'").unwrap_err().reason, Reason::Construct);
+    assert_eq!(
+        guard.check("SELECT terrace_schema_sentinel.a").unwrap_err().reason,
+        Reason::Name
+    );
+    assert_eq!(
+        guard
+            .check("SELECT U&'terrace_schema\\005Fsentinel'")
+            .unwrap_err()
+            .reason,
+        Reason::Construct
+    );
 }
 
 #[test]
@@ -166,8 +263,16 @@ fn a_migration_is_split_qualified_and_held_to_the_same_rules() {
     let statements = guard.migration(sql).unwrap_or_else(|refusal| panic!("{refusal}"));
     let texts: Vec<String> = statements.iter().map(|statement| statement.bind(SCHEMA)).collect();
     assert_eq!(texts.len(), 13);
-    assert_eq!(texts[0], format!("CREATE TYPE {SCHEMA}.task_column AS ENUM ('todo', 'doing', 'done')"));
-    assert!(texts[2].contains(&format!("REFERENCES {SCHEMA}.boards")) && texts[2].contains(&format!("{SCHEMA}.task_column")), "{}", texts[2]);
+    assert_eq!(
+        texts[0],
+        format!("CREATE TYPE {SCHEMA}.task_column AS ENUM ('todo', 'doing', 'done')")
+    );
+    assert!(
+        texts[2].contains(&format!("REFERENCES {SCHEMA}.boards"))
+            && texts[2].contains(&format!("{SCHEMA}.task_column")),
+        "{}",
+        texts[2]
+    );
     assert!(texts[3].contains(&format!("ON {SCHEMA}.tasks")), "{}", texts[3]);
     assert!(texts[8].contains(&format!("{SCHEMA}.tasks.remark")), "{}", texts[8]);
     assert_eq!(texts[12], format!("DROP TABLE {SCHEMA}.tasks, {SCHEMA}.boards CASCADE"));

@@ -43,10 +43,15 @@ async fn main() -> std::result::Result<(), Box<dyn StdError>> {
         ))
         .await?;
     let connection = scratch.connection();
-    let pool = Pool::builder(Manager::new(connection.client_config(), NoTls)).max_size(4).build()?;
+    let pool = Pool::builder(Manager::new(connection.client_config(), NoTls))
+        .max_size(4)
+        .build()?;
     let cluster = Arc::new(Cluster {
         name: "main".parse()?,
-        address: Address::Unix { dir: connection.socket_dir.clone(), port: connection.port },
+        address: Address::Unix {
+            dir: connection.socket_dir.clone(),
+            port: connection.port,
+        },
         database: connection.database.clone(),
     });
     let lane = Lane {
@@ -56,8 +61,14 @@ async fn main() -> std::result::Result<(), Box<dyn StdError>> {
         connection_limit: 4,
         cluster,
     };
-    let principal = Principal { tenant: "t_aaaaaaaa".parse()?, service: "tasks".parse()? };
-    let placement = Placement { tenant: principal.tenant.clone(), lane: Arc::new(lane) };
+    let principal = Principal {
+        tenant: "t_aaaaaaaa".parse()?,
+        service: "tasks".parse()?,
+    };
+    let placement = Placement {
+        tenant: principal.tenant.clone(),
+        lane: Arc::new(lane),
+    };
     let router = Router::new(Config::default(), Arc::new(Only(Arc::new(placement))));
 
     let bare_sql = format!("SELECT title FROM {ROLE}.items WHERE id = $1");
@@ -81,7 +92,9 @@ async fn main() -> std::result::Result<(), Box<dyn StdError>> {
             let params = [Value::Integer(i64::try_from(number)? + 1)];
             let began = Instant::now();
             let deadline = began + Duration::from_secs(10);
-            let rows = router.query(&principal, deadline, "SELECT title FROM items WHERE id = $1", &params).await?;
+            let rows = router
+                .query(&principal, deadline, "SELECT title FROM items WHERE id = $1", &params)
+                .await?;
             routed.push(began.elapsed());
             assert_eq!(rows.rows.len(), 1);
         }
@@ -101,7 +114,11 @@ async fn main() -> std::result::Result<(), Box<dyn StdError>> {
     let bare = report("bare pool (tokio-postgres, deadpool)", bare);
     let routed = report("Router::query (role, timeout, tags)", routed);
     let separate = report("the same as separate round trips", separate);
-    println!("over the bare pool: routed {:+.1} µs, separate {:+.1} µs at the median", routed - bare, separate - bare);
+    println!(
+        "over the bare pool: routed {:+.1} µs, separate {:+.1} µs at the median",
+        routed - bare,
+        separate - bare
+    );
     Ok(())
 }
 

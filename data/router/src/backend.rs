@@ -105,7 +105,9 @@ impl Backend {
 
     /// Whether it may go back to the pool.
     pub(crate) fn is_reusable(&self, config: &Config) -> bool {
-        self.state == State::Idle && !self.must_retire && self.born.elapsed() < Duration::from_secs(config.backend_age_max_s)
+        self.state == State::Idle
+            && !self.must_retire
+            && self.born.elapsed() < Duration::from_secs(config.backend_age_max_s)
     }
 
     /// Whether the server has closed it, or has said something while nobody asked: both mean that
@@ -198,7 +200,9 @@ impl Backend {
         }
         for trusted in epilogue {
             let Some(statement) = self.prepared.get(&Key::Trusted(trusted.sql)).map(Arc::clone) else {
-                return Err(Failure::Unexpected("a statement of the platform was evicted".to_owned()));
+                return Err(Failure::Unexpected(
+                    "a statement of the platform was evicted".to_owned(),
+                ));
             };
             if let Err(error) = self.put_statement(Kind::Any, statement, &trusted.params, config) {
                 self.abandon();
@@ -247,7 +251,9 @@ impl Backend {
     fn put_begin(&mut self, route: &Route, timeout_ms: u64) -> Result<(), Failure> {
         self.put_named(BEGIN, "BEGIN")?;
         self.put_setting(Key::Role(route.number), || route.set_role.clone())?;
-        self.put_setting(Key::Timeout(timeout_ms), || format!("SET LOCAL statement_timeout = {timeout_ms}"))
+        self.put_setting(Key::Timeout(timeout_ms), || {
+            format!("SET LOCAL statement_timeout = {timeout_ms}")
+        })
     }
 
     fn put_setting(&mut self, key: Key, sql: impl FnOnce() -> String) -> Result<(), Failure> {
@@ -257,7 +263,11 @@ impl Backend {
                 // It has no parameters and no columns, so it needs no round trip to be described.
                 let name = self.next_name();
                 frontend::parse(&name, &sql(), std::iter::empty(), &mut self.out).map_err(unsendable)?;
-                let statement = Arc::new(Statement { name, params: Vec::new(), columns: Vec::new() });
+                let statement = Arc::new(Statement {
+                    name,
+                    params: Vec::new(),
+                    columns: Vec::new(),
+                });
                 self.remember(key.clone(), Arc::clone(&statement));
                 self.inline.push(key);
                 statement
@@ -267,16 +277,34 @@ impl Backend {
     }
 
     fn put_named(&mut self, name: &str, tag: &'static str) -> Result<(), Failure> {
-        frontend::bind("", name, std::iter::empty(), std::iter::empty::<()>(), |(), _| unreachable_param(), std::iter::empty(), &mut self.out)
-            .map_err(|_| Failure::Unexpected("a statement that cannot be sent".to_owned()))?;
+        frontend::bind(
+            "",
+            name,
+            std::iter::empty(),
+            std::iter::empty::<()>(),
+            |(), _| unreachable_param(),
+            std::iter::empty(),
+            &mut self.out,
+        )
+        .map_err(|_| Failure::Unexpected("a statement that cannot be sent".to_owned()))?;
         frontend::execute("", 0, &mut self.out).map_err(unsendable)?;
         self.steps.push(Step::Utility(tag));
         Ok(())
     }
 
-    fn put_statement(&mut self, kind: Kind, statement: Arc<Statement>, params: &[Value], config: &Config) -> Result<(), Error> {
+    fn put_statement(
+        &mut self,
+        kind: Kind,
+        statement: Arc<Statement>,
+        params: &[Value],
+        config: &Config,
+    ) -> Result<(), Error> {
         if params.len() != statement.params.len() {
-            let message = format!("the statement takes {} parameters, {} were given", statement.params.len(), params.len());
+            let message = format!(
+                "the statement takes {} parameters, {} were given",
+                statement.params.len(),
+                params.len()
+            );
             return Err(Error::new(ErrorKind::BadValue, message));
         }
         let before = self.out.len();
@@ -292,12 +320,20 @@ impl Backend {
         )
         .map_err(bind_error)?;
         if self.out.len() - before > config.params_bytes_max {
-            return Err(Error::new(ErrorKind::Limit, format!("all parameters together have at most {} bytes", config.params_bytes_max)));
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("all parameters together have at most {} bytes", config.params_bytes_max),
+            ));
         }
         // One row more than allowed tells a full result from one that is too long. Only a SELECT
         // can be stopped: the others have done their work before the first row.
-        let rows_max = if kind == Kind::Select { i32::try_from(config.result_rows_max + 1).unwrap_or(i32::MAX) } else { 0 };
-        frontend::execute("", rows_max, &mut self.out).map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
+        let rows_max = if kind == Kind::Select {
+            i32::try_from(config.result_rows_max + 1).unwrap_or(i32::MAX)
+        } else {
+            0
+        };
+        frontend::execute("", rows_max, &mut self.out)
+            .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
         self.steps.push(Step::Statement(kind, statement));
         Ok(())
     }
@@ -346,13 +382,23 @@ impl Backend {
             self.writes += 1;
             match self.stream.write(&self.out[sent..]).await {
                 Ok(count) if count > 0 => sent += count,
-                Ok(_) | Err(_) => return Err(Failure::Lost { nothing_ran: sent == 0 || !has_commit, error: None }),
+                Ok(_) | Err(_) => {
+                    return Err(Failure::Lost {
+                        nothing_ran: sent == 0 || !has_commit,
+                        error: None,
+                    });
+                }
             }
         }
         self.evicted.clear();
         let answer = match flight::read(&mut self.stream, &mut self.input, &self.steps, config).await {
             // Without a COMMIT in it, a flight that is lost has changed nothing.
-            Err(Failure::Lost { nothing_ran, error }) => return Err(Failure::Lost { nothing_ran: nothing_ran || !has_commit, error }),
+            Err(Failure::Lost { nothing_ran, error }) => {
+                return Err(Failure::Lost {
+                    nothing_ran: nothing_ran || !has_commit,
+                    error,
+                });
+            }
             other => other?,
         };
         self.must_retire |= answer.must_retire;
@@ -378,7 +424,9 @@ impl Backend {
         if self.state != expected {
             let found = self.state;
             self.state = State::InFlight;
-            return Err(Failure::Unexpected(format!("a flight that ended in the state {found:?}")));
+            return Err(Failure::Unexpected(format!(
+                "a flight that ended in the state {found:?}"
+            )));
         }
         if answer.is_over_limit {
             let message = "the result has too many rows or bytes; what the statement wrote stays written if it was not in a transaction";

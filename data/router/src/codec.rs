@@ -57,16 +57,20 @@ pub(crate) fn encode(value: &Value, oid: Oid, out: &mut BytesMut) -> Result<IsNu
         (Value::Integer(value), INT2) => out.put_i16(narrow(*value, "smallint")?),
         (Value::Integer(value), INT4) => out.put_i32(narrow(*value, "integer")?),
         (Value::Integer(value), INT8) => out.put_i64(*value),
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the column's type is as precise as it is")]
         (Value::Integer(value), FLOAT4) => out.put_f32(*value as f32),
         #[expect(clippy::cast_precision_loss, reason = "the column's type is as precise as it is")]
         (Value::Integer(value), FLOAT8) => out.put_f64(*value as f64),
-        #[expect(clippy::cast_possible_truncation, reason = "the column's type is as precise as it is")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the column's type is as precise as it is"
+        )]
         (Value::Float(value), FLOAT4) => out.put_f32(*value as f32),
         (Value::Float(value), FLOAT8) => out.put_f64(*value),
         (Value::Bytes(value), BYTEA) => out.put_slice(value),
         (Value::Timestamp(value), TIMESTAMP | TIMESTAMPTZ) => out.put_i64(to_postgres_epoch(*value)?),
-        (Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Bytes(_) | Value::Timestamp(_), oid) if is_typed(oid) => {
+        (Value::Integer(_) | Value::Float(_) | Value::Bool(_) | Value::Bytes(_) | Value::Timestamp(_), oid)
+            if is_typed(oid) =>
+        {
             return Err(mismatch(value, oid));
         }
         // A number may go where PostgreSQL takes one as text: numeric, and types it does not know yet.
@@ -132,11 +136,16 @@ fn mismatch(value: &Value, oid: Oid) -> Error {
         UUID => "uuid",
         _ => "a type that is written as text",
     };
-    Error::new(ErrorKind::BadValue, format!("the parameter is {given}, the statement needs {wanted}"))
+    Error::new(
+        ErrorKind::BadValue,
+        format!("the parameter is {given}, the statement needs {wanted}"),
+    )
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Error> {
-    bytes.try_into().map_err(|_| Error::new(ErrorKind::Other, "the database sent a value of an unexpected length"))
+    bytes
+        .try_into()
+        .map_err(|_| Error::new(ErrorKind::Other, "the database sent a value of an unexpected length"))
 }
 
 fn to_postgres_epoch(micros: i64) -> Result<i64, Error> {

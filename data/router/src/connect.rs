@@ -39,7 +39,9 @@ pub(crate) async fn connect(lane: &Lane, config: &Config) -> Result<Backend, Err
         let outcome = timeout_at(until, attempt(lane, config)).await;
         match outcome {
             Ok(Ok(backend)) => return Ok(backend),
-            Ok(Err(Refused::Server(error))) if PASSING.contains(&error.sqlstate.as_str()) && began.elapsed() < PASSING_PATIENCE => {
+            Ok(Err(Refused::Server(error)))
+                if PASSING.contains(&error.sqlstate.as_str()) && began.elapsed() < PASSING_PATIENCE =>
+            {
                 sleep(pause).await;
                 pause *= 2;
             }
@@ -77,7 +79,11 @@ enum Refused {
 
 async fn attempt(lane: &Lane, config: &Config) -> Result<Backend, Refused> {
     let address = &lane.cluster.address;
-    let mut wire = Wire { stream: open(address).await?, input: BytesMut::with_capacity(8 * 1024), out: BytesMut::new() };
+    let mut wire = Wire {
+        stream: open(address).await?,
+        input: BytesMut::with_capacity(8 * 1024),
+        out: BytesMut::new(),
+    };
     let lock_timeout = config.lock_timeout_ms.to_string();
     let idle_timeout = config.idle_in_transaction_timeout_ms.to_string();
     // Everything that is the same for all statements is set here, once. `search_path` finds nothing
@@ -104,7 +110,11 @@ async fn attempt(lane: &Lane, config: &Config) -> Result<Backend, Refused> {
     loop {
         match wire.read().await? {
             Message::BackendKeyData(body) => {
-                key = Some(CancelKey { address: address.clone(), process_id: body.process_id(), secret_key: body.secret_key() });
+                key = Some(CancelKey {
+                    address: address.clone(),
+                    process_id: body.process_id(),
+                    secret_key: body.secret_key(),
+                });
             }
             Message::ParameterStatus(_) | Message::NoticeResponse(_) => {}
             Message::ReadyForQuery(_) => break,
@@ -148,7 +158,11 @@ async fn authenticate(wire: &mut Wire, lane: &Lane) -> Result<(), Refused> {
             scram(wire, &lane.password).await?;
         }
         Message::ErrorResponse(body) => return Err(Refused::Server(ServerError::read(&body))),
-        _ => return Err(Refused::Protocol("the server asks for an authentication other than SCRAM-SHA-256")),
+        _ => {
+            return Err(Refused::Protocol(
+                "the server asks for an authentication other than SCRAM-SHA-256",
+            ));
+        }
     }
     match wire.read().await? {
         Message::AuthenticationOk => Ok(()),
@@ -213,4 +227,3 @@ pub(crate) async fn cancel(key: &CancelKey) {
     };
     drop(timeout_at(Instant::now() + Duration::from_secs(2), request).await);
 }
-

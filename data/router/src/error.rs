@@ -41,7 +41,12 @@ pub enum ErrorKind {
 impl Error {
     /// An error of the router itself, without a SQLSTATE.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), sqlstate: None, constraint: None }
+        Self {
+            kind,
+            message: message.into(),
+            sqlstate: None,
+            constraint: None,
+        }
     }
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {

@@ -60,7 +60,10 @@ pub(crate) enum Failure {
     /// The statement failed; the connection is in order.
     Statement(Error),
     /// The connection ended. `nothing_ran`: certainly before the server executed anything of it.
-    Lost { nothing_ran: bool, error: Option<ServerError> },
+    Lost {
+        nothing_ran: bool,
+        error: Option<ServerError>,
+    },
     /// The server said what nothing of ours asks for. The connection must not be used again.
     Unexpected(String),
     /// One message was larger than a whole result may be.
@@ -107,14 +110,36 @@ impl ServerError {
 
     pub(crate) fn into_error(self) -> Error {
         let kind = ErrorKind::of_sqlstate(&self.sqlstate);
-        let constraint = if kind == ErrorKind::Constraint { self.constraint.or(self.column) } else { None };
-        Error { kind, message: self.message, sqlstate: Some(self.sqlstate), constraint }
+        let constraint = if kind == ErrorKind::Constraint {
+            self.constraint.or(self.column)
+        } else {
+            None
+        };
+        Error {
+            kind,
+            message: self.message,
+            sqlstate: Some(self.sqlstate),
+            constraint,
+        }
     }
 }
 
 /// Reads until the server is ready again.
-pub(crate) async fn read(stream: &mut Stream, input: &mut BytesMut, steps: &[Step], config: &Config) -> Result<Answer, Failure> {
-    let mut reader = Reader { answer: Answer::default(), steps, done: 0, rows: Rows::default(), bytes: 0, params: Vec::new(), config };
+pub(crate) async fn read(
+    stream: &mut Stream,
+    input: &mut BytesMut,
+    steps: &[Step],
+    config: &Config,
+) -> Result<Answer, Failure> {
+    let mut reader = Reader {
+        answer: Answer::default(),
+        steps,
+        done: 0,
+        rows: Rows::default(),
+        bytes: 0,
+        params: Vec::new(),
+        config,
+    };
     let mut is_first = true;
     loop {
         let total = match Header::parse(input) {
@@ -133,7 +158,12 @@ pub(crate) async fn read(stream: &mut Stream, input: &mut BytesMut, steps: &[Ste
                 Ok(read) if read > 0 => continue,
                 // Output is flushed at the end of a flight. When nothing came, the server may still
                 // have executed all of it before it died.
-                Ok(_) | Err(_) => return Err(Failure::Lost { nothing_ran: false, error: reader.answer.error }),
+                Ok(_) | Err(_) => {
+                    return Err(Failure::Lost {
+                        nothing_ran: false,
+                        error: reader.answer.error,
+                    });
+                }
             }
         };
         match input[0] {
@@ -154,7 +184,10 @@ pub(crate) async fn read(stream: &mut Stream, input: &mut BytesMut, steps: &[Ste
                     if error.is_fatal() {
                         // Messages come in order: had anything of this flight run, it would have
                         // been answered before.
-                        return Err(Failure::Lost { nothing_ran: is_first, error: Some(error) });
+                        return Err(Failure::Lost {
+                            nothing_ran: is_first,
+                            error: Some(error),
+                        });
                     }
                 }
                 if reader.message(message)? {
@@ -196,7 +229,10 @@ impl Reader<'_> {
                 let mut columns = Vec::new();
                 let mut fields = body.fields();
                 while let Some(field) = fields.next().map_err(unreadable)? {
-                    columns.push(Column { name: field.name().to_owned(), oid: field.type_oid() });
+                    columns.push(Column {
+                        name: field.name().to_owned(),
+                        oid: field.type_oid(),
+                    });
                 }
                 self.described(columns);
             }
@@ -212,7 +248,9 @@ impl Reader<'_> {
                 return Ok(true);
             }
             Message::EmptyQueryResponse => return Err(Failure::Unexpected("an empty statement".to_owned())),
-            Message::CopyInResponse(_) | Message::CopyOutResponse(_) => return Err(Failure::Unexpected("COPY".to_owned())),
+            Message::CopyInResponse(_) | Message::CopyOutResponse(_) => {
+                return Err(Failure::Unexpected("COPY".to_owned()));
+            }
             _ => return Err(Failure::Unexpected("a message that belongs to no flight".to_owned())),
         }
         Ok(false)
@@ -226,10 +264,18 @@ impl Reader<'_> {
         match self.steps.get(self.done) {
             Some(Step::Utility(expected)) if *expected == tag => {}
             Some(Step::Statement(kind, statement)) if kind.allows_tag(tag) => {
-                let affected = tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+                let affected = tag
+                    .rsplit(' ')
+                    .next()
+                    .and_then(|count| count.parse().ok())
+                    .unwrap_or_default();
                 let columns = statement.columns.iter().map(|column| column.name.clone()).collect();
                 let rows = std::mem::take(&mut self.rows.rows);
-                self.answer.results.push(Rows { columns, rows, affected });
+                self.answer.results.push(Rows {
+                    columns,
+                    rows,
+                    affected,
+                });
                 self.bytes = 0;
             }
             _ => return Err(Failure::Unexpected(format!("the command tag `{tag}`"))),
@@ -258,7 +304,11 @@ impl Reader<'_> {
             self.answer.is_over_limit = true;
             self.rows.rows.clear();
             // The rest is read and forgotten, up to a point where destroying the backend is cheaper.
-            return if self.bytes > self.config.result_bytes_max.saturating_mul(4) { Err(Failure::TooLarge) } else { Ok(()) };
+            return if self.bytes > self.config.result_bytes_max.saturating_mul(4) {
+                Err(Failure::TooLarge)
+            } else {
+                Ok(())
+            };
         }
         let broken = || Failure::Unexpected("a row that does not match its description".to_owned());
         let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(broken)?;

@@ -64,14 +64,24 @@ impl LanePool {
         if !must_be_new {
             while let Some(backend) = self.take_idle(route) {
                 if backend.is_reusable(&self.config) && backend.is_alive() {
-                    return Ok(Lease { backend: Some(backend), permit: Some(permit), pool: Arc::clone(self), is_new: false });
+                    return Ok(Lease {
+                        backend: Some(backend),
+                        permit: Some(permit),
+                        pool: Arc::clone(self),
+                        is_new: false,
+                    });
                 }
                 self.destroyed.fetch_add(1, Ordering::Relaxed);
             }
         }
         let backend = connect::connect(&self.lane, &self.config).await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Lease { backend: Some(backend), permit: Some(permit), pool: Arc::clone(self), is_new: true })
+        Ok(Lease {
+            backend: Some(backend),
+            permit: Some(permit),
+            pool: Arc::clone(self),
+            is_new: true,
+        })
     }
 
     /// Closes connections that nobody used for long.
@@ -101,7 +111,10 @@ impl LanePool {
     fn take_idle(&self, route: u64) -> Option<Backend> {
         let mut idle = self.idle();
         // The warm one; else the one that was idle longest, so that the others stay warm for theirs.
-        let index = idle.iter().rposition(|backend| backend.last_route == route).unwrap_or(0);
+        let index = idle
+            .iter()
+            .rposition(|backend| backend.last_route == route)
+            .unwrap_or(0);
         (index < idle.len()).then(|| idle.remove(index))
     }
 
@@ -156,9 +169,12 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (Some(mut backend), permit) = (self.backend.take(), self.permit.take()) else { return };
+        let (Some(mut backend), permit) = (self.backend.take(), self.permit.take()) else {
+            return;
+        };
         let pool = Arc::clone(&self.pool);
-        pool.flights.fetch_add(std::mem::take(&mut backend.writes), Ordering::Relaxed);
+        pool.flights
+            .fetch_add(std::mem::take(&mut backend.writes), Ordering::Relaxed);
         match backend.state {
             State::Idle => pool.give_back(backend),
             State::Open | State::Failed => {

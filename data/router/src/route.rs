@@ -25,6 +25,13 @@ impl Route {
         let schema = principal.schema();
         // The name comes from ids that have no quote in them.
         let set_role = format!("SET LOCAL ROLE \"{schema}\"");
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), principal: principal.clone(), schema, set_role, pool, turnstile }
+        Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            principal: principal.clone(),
+            schema,
+            set_role,
+            pool,
+            turnstile,
+        }
     }
 }

@@ -11,8 +11,8 @@ use terrace_ground_ids::{ClusterName, LaneId, TenantId};
 use tokio::time::timeout_at;
 
 use crate::{
-    Config, Error, ErrorKind, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure, pool::LanePool,
-    route::Route, turnstile::Turnstile,
+    Config, Error, ErrorKind, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure,
+    pool::LanePool, route::Route, turnstile::Turnstile,
 };
 
 /// How much longer than the server's own timer ours waits, so that the server ends a statement
@@ -151,7 +151,11 @@ impl Router {
 
     /// Forgets a tenant that was deleted. What runs for it ends by itself.
     pub fn forget(&self, tenant: &TenantId) {
-        self.inner.routes.write().unwrap_or_else(PoisonError::into_inner).retain(|principal, _| principal.tenant != *tenant);
+        self.inner
+            .routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|principal, _| principal.tenant != *tenant);
         lock(&self.inner.turnstiles).remove(tenant);
     }
 }
@@ -159,7 +163,11 @@ impl Router {
 impl Inner {
     pub(crate) fn check(&self, sql: &str) -> Result<Arc<Verdict>> {
         self.guard.check(sql).map_err(|Refusal { reason, message }| {
-            let kind = if reason == Reason::Syntax { ErrorKind::Syntax } else { ErrorKind::Refused };
+            let kind = if reason == Reason::Syntax {
+                ErrorKind::Syntax
+            } else {
+                ErrorKind::Refused
+            };
             Error::new(kind, message)
         })
     }
@@ -170,7 +178,10 @@ impl Inner {
         loop {
             let mut lease = route.pool.lease(route.number, must_be_new).await?;
             lease.last_route = route.number;
-            let failure = match lease.statement(route, verdict, params, timeout_ms(deadline)?, true, &self.config).await {
+            let failure = match lease
+                .statement(route, verdict, params, timeout_ms(deadline)?, true, &self.config)
+                .await
+            {
                 Ok(rows) => return Ok(rows),
                 Err(failure) => failure,
             };
@@ -190,7 +201,12 @@ impl Inner {
     /// The way of this principal, made or renewed when its lane is another than before.
     async fn route(&self, principal: &Principal) -> Result<Arc<Route>> {
         let placement = self.placements.placement(&principal.tenant).await?;
-        let known = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(principal).cloned();
+        let known = self
+            .routes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(principal)
+            .cloned();
         if let Some(route) = known
             && is_same(&route.pool.lane, &placement.lane)
         {
@@ -198,10 +214,15 @@ impl Inner {
         }
         let pool = self.pool(&placement.lane);
         let turnstile = Arc::clone(
-            lock(&self.turnstiles).entry(principal.tenant.clone()).or_insert_with(|| Arc::new(Turnstile::new(&self.config))),
+            lock(&self.turnstiles)
+                .entry(principal.tenant.clone())
+                .or_insert_with(|| Arc::new(Turnstile::new(&self.config))),
         );
         let route = Arc::new(Route::new(principal, pool, turnstile));
-        self.routes.write().unwrap_or_else(PoisonError::into_inner).insert(principal.clone(), Arc::clone(&route));
+        self.routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(principal.clone(), Arc::clone(&route));
         Ok(route)
     }
 
@@ -224,7 +245,9 @@ impl Inner {
 pub(crate) async fn within<T>(deadline: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
     match timeout_at((deadline + TIMER_GRACE).into(), work).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::timeout("the deadline of the request passed while it used the database")),
+        Err(_) => Err(Error::timeout(
+            "the deadline of the request passed while it used the database",
+        )),
     }
 }
 
@@ -236,7 +259,10 @@ pub(crate) fn timeout_ms(deadline: Instant) -> Result<u64> {
     if left.is_zero() {
         return Err(Error::timeout("the deadline of the request has passed"));
     }
-    Ok(STEPS_MS.into_iter().find(|step| Duration::from_millis(*step) >= left).unwrap_or(60_000))
+    Ok(STEPS_MS
+        .into_iter()
+        .find(|step| Duration::from_millis(*step) >= left)
+        .unwrap_or(60_000))
 }
 
 /// Ends a lease after a failure: the connection goes back if it is in order, and is destroyed if it
@@ -249,7 +275,9 @@ pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure,
             let is_unknown = had_commit && !nothing_ran;
             match error.map(crate::flight::ServerError::into_error) {
                 Some(error) if !is_unknown => error,
-                _ if is_unknown => Error::unavailable("the connection was lost during the commit: the outcome is unknown"),
+                _ if is_unknown => {
+                    Error::unavailable("the connection was lost during the commit: the outcome is unknown")
+                }
                 _ => Error::unavailable("the connection to the database was lost"),
             }
         }
@@ -261,7 +289,10 @@ pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure,
                 lane.id = %route.pool.lane.id,
                 "Destroyed a connection that answered with {what}"
             );
-            Error::new(ErrorKind::Refused, "the database answered as no allowed statement would; the connection was closed")
+            Error::new(
+                ErrorKind::Refused,
+                "the database answered as no allowed statement would; the connection was closed",
+            )
         }
         Failure::TooLarge => {
             lease.destroy();

@@ -29,7 +29,14 @@ pub struct Transaction {
 
 impl Transaction {
     pub(crate) fn new(inner: Arc<Inner>, route: Arc<Route>, deadline: Instant) -> Self {
-        Self { inner, route, deadline, lease: None, turn: None, is_over: false }
+        Self {
+            inner,
+            route,
+            deadline,
+            lease: None,
+            turn: None,
+            is_over: false,
+        }
     }
 
     /// Runs one statement. The first one takes a connection and opens the transaction in its flight.
@@ -45,7 +52,10 @@ impl Transaction {
             loop {
                 let lease = self.lease().await?;
                 let is_first = lease.state == State::Idle;
-                let failure = match lease.statement(&route, &verdict, params, timeout_ms, false, &inner.config).await {
+                let failure = match lease
+                    .statement(&route, &verdict, params, timeout_ms, false, &inner.config)
+                    .await
+                {
                     Ok(rows) => return Ok(rows),
                     Err(failure) => failure,
                 };
@@ -74,7 +84,10 @@ impl Transaction {
             let timeout_ms = timeout_ms(self.deadline)?;
             let lease = self.lease().await?;
             if lease.state == State::Failed {
-                return Err(Error::new(ErrorKind::Other, "an earlier statement failed, so the transaction was rolled back"));
+                return Err(Error::new(
+                    ErrorKind::Other,
+                    "an earlier statement failed, so the transaction was rolled back",
+                ));
             }
             match lease.commit(&route, epilogue, timeout_ms, &inner.config).await {
                 Ok(results) => Ok(results),
@@ -114,7 +127,9 @@ impl Transaction {
             lease.last_route = self.route.number;
             self.lease = Some(lease);
         }
-        self.lease.as_mut().ok_or_else(|| Error::new(ErrorKind::Other, "the transaction has no connection"))
+        self.lease
+            .as_mut()
+            .ok_or_else(|| Error::new(ErrorKind::Other, "the transaction has no connection"))
     }
 
     async fn replace(&mut self) -> Result<()> {

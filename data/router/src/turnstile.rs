@@ -54,9 +54,14 @@ impl Turnstile {
         let waiting = Waiting::enter(&self.waiting);
         if waiting.place > self.waiting_max {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Error::unavailable("too many requests of this tenant are waiting for the database"));
+            return Err(Error::unavailable(
+                "too many requests of this tenant are waiting for the database",
+            ));
         }
-        let permit = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Error::unavailable("the tenant was removed"))?;
+        let permit = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::unavailable("the tenant was removed"))?;
         Ok(Turn { _permit: permit })
     }
 

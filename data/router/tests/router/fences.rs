@@ -10,7 +10,11 @@ fn attacks(other: &str) -> Vec<String> {
     let mut attacks = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        attacks.extend(text.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).map(|line| line.replace("{other}", other)));
+        attacks.extend(
+            text.lines()
+                .filter(|line| !line.is_empty() && !line.starts_with("--"))
+                .map(|line| line.replace("{other}", other)),
+        );
     }
     attacks.sort();
     attacks
@@ -49,7 +53,11 @@ async fn try_one(router: &Router, attack: &str, other: &str) -> End {
     }
     // Alone, too, and whatever it left behind must not serve the next one.
     for sql in [attack, steal.as_str()] {
-        if router.query(&principal(A), soon(), sql, &[]).await.is_ok_and(|rows| leaks(&rows, other)) {
+        if router
+            .query(&principal(A), soon(), sql, &[])
+            .await
+            .is_ok_and(|rows| leaks(&rows, other))
+        {
             return End::Leak;
         }
     }
@@ -65,7 +73,10 @@ async fn run(house: &House, router: &Router, other: &str) -> Vec<(String, End)> 
         }
         ends.push((attack.clone(), try_one(router, &attack, other).await));
         let own = format!("SELECT secret FROM {A}_tasks.secret");
-        let rows = router.query(&principal(A), soon(), &own, &[]).await.unwrap_or_else(|error| panic!("after `{attack}`: {error}"));
+        let rows = router
+            .query(&principal(A), soon(), &own, &[])
+            .await
+            .unwrap_or_else(|error| panic!("after `{attack}`: {error}"));
         assert!(leaks(&rows, A), "after `{attack}`");
         let theirs = house.query(other, "SELECT secret FROM secret", &[]).await.unwrap();
         assert!(leaks(&theirs, other) && !leaks(&theirs, A));
@@ -74,7 +85,10 @@ async fn run(house: &House, router: &Router, other: &str) -> Vec<(String, End)> 
 }
 
 fn with_end(ends: &[(String, End)], end: End) -> Vec<&str> {
-    ends.iter().filter(|(_, found)| *found == end).map(|(attack, _)| attack.as_str()).collect()
+    ends.iter()
+        .filter(|(_, found)| *found == end)
+        .map(|(attack, _)| attack.as_str())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +112,10 @@ async fn with_the_tags_alone_only_what_hides_in_an_allowed_statement_gets_throug
     let house = House::with_revokes(Config::default(), false).await;
     let ends = run(&house, &unguarded(&house), B).await;
     let leaked = with_end(&ends, End::Leak);
-    println!("leaked: {leaked:#?}\nstopped by their tag: {:#?}", with_end(&ends, End::Tag));
+    println!(
+        "leaked: {leaked:#?}\nstopped by their tag: {:#?}",
+        with_end(&ends, End::Tag)
+    );
     // A function that changes the role inside a SELECT answers like any SELECT. This is what the
     // revoked rights are for; were the list empty, this test would prove nothing.
     assert!(!leaked.is_empty());
@@ -122,5 +139,8 @@ async fn the_same_statement_shows_each_tenant_its_own_rows_in_one_lane_and_in_tw
     }
     let health = house.router.health();
     assert_eq!(health.len(), 2);
-    assert!(health.iter().all(|lane| lane.opened == 1), "one connection served both tenants of the lane: {health:?}");
+    assert!(
+        health.iter().all(|lane| lane.opened == 1),
+        "one connection served both tenants of the lane: {health:?}"
+    );
 }

@@ -6,11 +6,21 @@ use crate::house::{A, B, C, House, principal, soon};
 use terrace_data_router::{Config, ErrorKind, LaneHealth, Trusted, Value};
 
 fn shared_lane(house: &House) -> LaneHealth {
-    house.router.health().into_iter().find(|lane| lane.lane.as_str() == "l_aaaaaa").unwrap()
+    house
+        .router
+        .health()
+        .into_iter()
+        .find(|lane| lane.lane.as_str() == "l_aaaaaa")
+        .unwrap()
 }
 
 async fn count(house: &House, tenant: &str) -> i64 {
-    match house.query(tenant, "SELECT count(*) FROM items", &[]).await.unwrap().rows[0][0] {
+    match house
+        .query(tenant, "SELECT count(*) FROM items", &[])
+        .await
+        .unwrap()
+        .rows[0][0]
+    {
         Value::Integer(count) => count,
         _ => unreachable!("a count is an integer"),
     }
@@ -30,7 +40,10 @@ async fn a_query_is_one_write_and_the_first_of_its_kind_is_two() {
     let house = House::new(Config::default()).await;
     let sql = "INSERT INTO items (title) VALUES ($1) RETURNING id";
     for (number, writes) in [(1, 2), (2, 3), (3, 4), (4, 5)] {
-        house.query(A, sql, &[Value::Text(format!("title {number}"))]).await.unwrap();
+        house
+            .query(A, sql, &[Value::Text(format!("title {number}"))])
+            .await
+            .unwrap();
         assert_eq!(shared_lane(&house).writes, writes);
     }
     assert_eq!(shared_lane(&house).opened, 1);
@@ -39,24 +52,55 @@ async fn a_query_is_one_write_and_the_first_of_its_kind_is_two() {
 #[tokio::test]
 async fn a_transaction_opens_with_its_first_statement_and_commits_with_the_platforms_own() {
     let house = House::new(Config::default()).await;
-    let trusted = || Trusted { sql: "SELECT current_user::text || $1", params: vec![Value::Text("!".to_owned())] };
+    let trusted = || Trusted {
+        sql: "SELECT current_user::text || $1",
+        params: vec![Value::Text("!".to_owned())],
+    };
     for number in 0..3 {
         let before = house.router.health().first().map_or(0, |lane| lane.writes);
         let mut transaction = house.router.begin(&principal(A), soon()).await.unwrap();
         let title = Value::Text(format!("title {number}"));
-        transaction.query("INSERT INTO items (title) VALUES ($1)", &[title]).await.unwrap();
+        transaction
+            .query("INSERT INTO items (title) VALUES ($1)", &[title])
+            .await
+            .unwrap();
         transaction.query("SELECT * FROM items", &[]).await.unwrap();
         let results = transaction.commit(&[trusted(), trusted()]).await.unwrap();
         assert_eq!(results.len(), 2);
         assert_eq!(results[0].rows, [[Value::Text(format!("{A}_tasks!"))]]);
         if number > 0 {
-            assert_eq!(shared_lane(&house).writes - before, 3, "insert, select, and everything of the commit");
+            assert_eq!(
+                shared_lane(&house).writes - before,
+                3,
+                "insert, select, and everything of the commit"
+            );
         }
     }
     assert_eq!(count(&house, A).await, 3);
     // Without a statement there is nothing to send; with an epilogue there is.
-    assert!(house.router.begin(&principal(A), soon()).await.unwrap().commit(&[]).await.unwrap().is_empty());
-    assert_eq!(house.router.begin(&principal(A), soon()).await.unwrap().commit(&[trusted()]).await.unwrap().len(), 1);
+    assert!(
+        house
+            .router
+            .begin(&principal(A), soon())
+            .await
+            .unwrap()
+            .commit(&[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        house
+            .router
+            .begin(&principal(A), soon())
+            .await
+            .unwrap()
+            .commit(&[trusted()])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -71,7 +115,10 @@ async fn a_dropped_a_failed_and_a_rolled_back_transaction_leave_nothing_and_the_
     let mut failed = house.router.begin(&principal(A), soon()).await.unwrap();
     failed.query(insert, &[]).await.unwrap();
     assert_eq!(failed.query(insert, &[]).await.unwrap_err().kind, ErrorKind::Constraint);
-    assert_eq!(failed.query("SELECT 1", &[]).await.unwrap_err().sqlstate.as_deref(), Some("25P02"));
+    assert_eq!(
+        failed.query("SELECT 1", &[]).await.unwrap_err().sqlstate.as_deref(),
+        Some("25P02")
+    );
     assert!(failed.commit(&[]).await.is_err());
     until(&house, |lane| lane.idle == 1 && lane.in_use == 0).await;
 
@@ -82,7 +129,15 @@ async fn a_dropped_a_failed_and_a_rolled_back_transaction_leave_nothing_and_the_
     // A platform statement that fails takes the whole transaction with it.
     let mut refused = house.router.begin(&principal(A), soon()).await.unwrap();
     refused.query(insert, &[]).await.unwrap();
-    assert!(refused.commit(&[Trusted { sql: "SELECT 1 / $1::int", params: vec![Value::Integer(0)] }]).await.is_err());
+    assert!(
+        refused
+            .commit(&[Trusted {
+                sql: "SELECT 1 / $1::int",
+                params: vec![Value::Integer(0)]
+            }])
+            .await
+            .is_err()
+    );
 
     assert_eq!(count(&house, A).await, 0);
     let lane = shared_lane(&house);
@@ -94,7 +149,10 @@ async fn a_dropped_a_failed_and_a_rolled_back_transaction_leave_nothing_and_the_
 async fn a_cancelled_future_ends_its_statement_and_destroys_its_connection() {
     let house = House::alone(Config::default()).await;
     let admin = house.scratch.admin().await;
-    admin.batch_execute(&format!("BEGIN; LOCK TABLE {A}_tasks.items")).await.unwrap();
+    admin
+        .batch_execute(&format!("BEGIN; LOCK TABLE {A}_tasks.items"))
+        .await
+        .unwrap();
     let waiting = tokio::time::timeout(Duration::from_millis(300), house.query(A, "SELECT * FROM items", &[])).await;
     assert!(waiting.is_err(), "the statement waits for the lock");
     until(&house, |lane| lane.in_use == 0).await;
@@ -104,7 +162,10 @@ async fn a_cancelled_future_ends_its_statement_and_destroys_its_connection() {
     let observer = house.scratch.admin().await;
     let waiters = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     while observer.query_one(waiters, &[]).await.unwrap().get::<_, i64>(0) > 0 {
-        assert!(began.elapsed() < Duration::from_secs(5), "the statement was not cancelled");
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "the statement was not cancelled"
+        );
     }
     admin.batch_execute("COMMIT").await.unwrap();
     assert_eq!(count(&house, A).await, 0);
@@ -116,23 +177,45 @@ async fn a_deadline_ends_a_statement_and_not_its_connection() {
     assert_eq!(count(&house, A).await, 0);
     let deadline = Instant::now() + Duration::from_millis(200);
     let slow = "SELECT count(*) FROM generate_series(1, 1000000000)";
-    let error = house.router.query(&principal(A), deadline, slow, &[]).await.unwrap_err();
+    let error = house
+        .router
+        .query(&principal(A), deadline, slow, &[])
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Timeout, "{error}");
     assert!(deadline.elapsed() < Duration::from_secs(1));
-    assert_eq!(house.router.query(&principal(A), Instant::now(), "SELECT 1", &[]).await.unwrap_err().kind, ErrorKind::Timeout);
+    assert_eq!(
+        house
+            .router
+            .query(&principal(A), Instant::now(), "SELECT 1", &[])
+            .await
+            .unwrap_err()
+            .kind,
+        ErrorKind::Timeout
+    );
     assert_eq!(count(&house, A).await, 0);
 }
 
 #[tokio::test]
 async fn a_server_that_restarts_is_met_again_by_the_next_statement() {
     let house = House::alone(Config::default()).await;
-    house.query(A, "INSERT INTO items (title) VALUES ('kept')", &[]).await.unwrap();
+    house
+        .query(A, "INSERT INTO items (title) VALUES ('kept')", &[])
+        .await
+        .unwrap();
     for is_clean in [true, false] {
         // A transaction that is open when the server goes is lost, and says so.
         let mut open = house.router.begin(&principal(A), soon()).await.unwrap();
         open.query("SELECT 1", &[]).await.unwrap();
-        if is_clean { house.scratch.stop().await } else { house.scratch.crash().await }
-        assert_eq!(open.query("SELECT 1", &[]).await.unwrap_err().kind, ErrorKind::Unavailable);
+        if is_clean {
+            house.scratch.stop().await
+        } else {
+            house.scratch.crash().await
+        }
+        assert_eq!(
+            open.query("SELECT 1", &[]).await.unwrap_err().kind,
+            ErrorKind::Unavailable
+        );
         let away = house.query(A, "SELECT 1", &[]).await.unwrap_err();
         assert_eq!(away.kind, ErrorKind::Unavailable);
         house.scratch.start().await;
@@ -149,7 +232,14 @@ async fn an_idle_connection_that_the_server_ended_is_replaced_without_an_error()
     let house = House::alone(Config::default()).await;
     let admin = house.scratch.admin().await;
     for number in 0..5 {
-        house.query(A, "INSERT INTO items (title) VALUES ($1)", &[Value::Text(format!("{number}"))]).await.unwrap();
+        house
+            .query(
+                A,
+                "INSERT INTO items (title) VALUES ($1)",
+                &[Value::Text(format!("{number}"))],
+            )
+            .await
+            .unwrap();
         let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename LIKE 'lane%'";
         assert_eq!(admin.query_one(ended, &[]).await.unwrap().get::<_, i64>(0), 1);
     }
@@ -158,7 +248,11 @@ async fn an_idle_connection_that_the_server_ended_is_replaced_without_an_error()
 
 #[tokio::test]
 async fn a_tenant_that_sends_everything_at_once_waits_in_its_own_queue() {
-    let config = Config { tenant_in_flight_max: 2, tenant_queue_max: 3, ..Config::default() };
+    let config = Config {
+        tenant_in_flight_max: 2,
+        tenant_queue_max: 3,
+        ..Config::default()
+    };
     let house = House::new(config).await;
     let mut held = Vec::new();
     for _ in 0..2 {
@@ -175,7 +269,10 @@ async fn a_tenant_that_sends_everything_at_once_waits_in_its_own_queue() {
     while house.router.stats(&principal(A).tenant).waiting < 3 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(house.query(A, "SELECT 1", &[]).await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(
+        house.query(A, "SELECT 1", &[]).await.unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
     // Its neighbour in the lane, and one elsewhere, do not notice.
     assert_eq!(count(&house, B).await, 0);
     assert_eq!(count(&house, C).await, 0);
@@ -187,27 +284,49 @@ async fn a_tenant_that_sends_everything_at_once_waits_in_its_own_queue() {
 
 #[tokio::test]
 async fn a_result_has_an_end() {
-    let config = Config { result_rows_max: 100, result_bytes_max: 10_000, ..Config::default() };
+    let config = Config {
+        result_rows_max: 100,
+        result_bytes_max: 10_000,
+        ..Config::default()
+    };
     let house = House::new(config).await;
     let rows = |count: i64| vec![Value::Integer(count)];
     let series = "SELECT n FROM generate_series(1, $1) AS n";
     assert_eq!(house.query(A, series, &rows(100)).await.unwrap().rows.len(), 100);
-    assert_eq!(house.query(A, series, &rows(101)).await.unwrap_err().kind, ErrorKind::Limit);
-    assert_eq!(house.query(A, series, &rows(100_000)).await.unwrap_err().kind, ErrorKind::Limit);
+    assert_eq!(
+        house.query(A, series, &rows(101)).await.unwrap_err().kind,
+        ErrorKind::Limit
+    );
+    assert_eq!(
+        house.query(A, series, &rows(100_000)).await.unwrap_err().kind,
+        ErrorKind::Limit
+    );
     let wide = "SELECT repeat('x', $1::int)";
     assert_eq!(house.query(A, wide, &rows(9_000)).await.unwrap().rows.len(), 1);
-    assert_eq!(house.query(A, wide, &rows(20_000)).await.unwrap_err().kind, ErrorKind::Limit);
-    assert_eq!(house.query(A, wide, &rows(50_000_000)).await.unwrap_err().kind, ErrorKind::Limit);
+    assert_eq!(
+        house.query(A, wide, &rows(20_000)).await.unwrap_err().kind,
+        ErrorKind::Limit
+    );
+    assert_eq!(
+        house.query(A, wide, &rows(50_000_000)).await.unwrap_err().kind,
+        ErrorKind::Limit
+    );
     assert_eq!(house.query(A, series, &rows(3)).await.unwrap().rows.len(), 3);
 }
 
 #[tokio::test]
 async fn more_statements_than_a_connection_keeps_are_prepared_anew_and_the_old_ones_closed() {
-    let config = Config { prepared_max: 16, ..Config::default() };
+    let config = Config {
+        prepared_max: 16,
+        ..Config::default()
+    };
     let house = House::new(config).await;
     for round in 0..2 {
         for number in 0..40 {
-            let rows = house.query(A, &format!("SELECT {number} + $1::int"), &[Value::Integer(1)]).await.unwrap();
+            let rows = house
+                .query(A, &format!("SELECT {number} + $1::int"), &[Value::Integer(1)])
+                .await
+                .unwrap();
             assert_eq!(rows.rows, [[Value::Integer(number + 1)]], "round {round}");
         }
     }

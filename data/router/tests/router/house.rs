@@ -43,7 +43,10 @@ pub(crate) struct Directory(HashMap<TenantId, Arc<Placement>>);
 #[async_trait]
 impl Placements for Directory {
     async fn placement(&self, tenant: &TenantId) -> Result<Arc<Placement>> {
-        self.0.get(tenant).cloned().ok_or_else(|| Error::new(ErrorKind::Unavailable, "unknown tenant"))
+        self.0
+            .get(tenant)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Unavailable, "unknown tenant"))
     }
 }
 
@@ -71,9 +74,14 @@ impl House {
         }
         for (lane, tenants) in [("lane_aaaaaa", [A, B].as_slice()), ("lane_cccccc", [C].as_slice())] {
             let role = |name: &str, options: &str| {
-                format!("DO $$ BEGIN CREATE ROLE {name} {options}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;")
+                format!(
+                    "DO $$ BEGIN CREATE ROLE {name} {options}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;"
+                )
             };
-            admin.batch_execute(&role(lane, "LOGIN NOINHERIT PASSWORD 'lane-password'")).await.unwrap();
+            admin
+                .batch_execute(&role(lane, "LOGIN NOINHERIT PASSWORD 'lane-password'"))
+                .await
+                .unwrap();
             for tenant in tenants {
                 let schema = format!("{tenant}_tasks");
                 admin.batch_execute(&role(&schema, "NOLOGIN")).await.unwrap();
@@ -96,7 +104,10 @@ impl House {
         let connection = scratch.connection();
         let cluster = Arc::new(Cluster {
             name: "main".parse().unwrap(),
-            address: Address::Unix { dir: connection.socket_dir, port: connection.port },
+            address: Address::Unix {
+                dir: connection.socket_dir,
+                port: connection.port,
+            },
             database: connection.database,
         });
         let lane = |id: &str, login: &str| {
@@ -111,11 +122,21 @@ impl House {
         let (shared, own) = (lane("l_aaaaaa", "lane_aaaaaa"), lane("l_cccccc", "lane_cccccc"));
         let place = |tenant: &str, lane: &Arc<Lane>| {
             let tenant: TenantId = tenant.parse().unwrap();
-            (tenant.clone(), Arc::new(Placement { tenant, lane: Arc::clone(lane) }))
+            (
+                tenant.clone(),
+                Arc::new(Placement {
+                    tenant,
+                    lane: Arc::clone(lane),
+                }),
+            )
         };
         let placements = Arc::new(Directory([place(A, &shared), place(B, &shared), place(C, &own)].into()));
         let router = Router::new(config, Arc::clone(&placements) as Arc<dyn Placements>);
-        Self { scratch, placements, router }
+        Self {
+            scratch,
+            placements,
+            router,
+        }
     }
 
     pub(crate) async fn query(&self, tenant: &str, sql: &str, params: &[Value]) -> Result<Rows> {
@@ -125,12 +146,20 @@ impl House {
     /// A table with this column in the schema of tenant A.
     pub(crate) async fn table(&self, sql: &str) {
         let admin = self.scratch.admin().await;
-        admin.batch_execute(&format!("SET search_path = {A}_tasks; {sql}; GRANT ALL ON ALL TABLES IN SCHEMA {A}_tasks TO {A}_tasks")).await.unwrap();
+        admin
+            .batch_execute(&format!(
+                "SET search_path = {A}_tasks; {sql}; GRANT ALL ON ALL TABLES IN SCHEMA {A}_tasks TO {A}_tasks"
+            ))
+            .await
+            .unwrap();
     }
 }
 
 pub(crate) fn principal(tenant: &str) -> Principal {
-    Principal { tenant: tenant.parse().unwrap(), service: "tasks".parse().unwrap() }
+    Principal {
+        tenant: tenant.parse().unwrap(),
+        service: "tasks".parse().unwrap(),
+    }
 }
 
 pub(crate) fn soon() -> Instant {

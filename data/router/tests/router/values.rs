@@ -43,14 +43,23 @@ async fn every_type_comes_back_as_it_went_in() {
     // Twice: the second time the statement is prepared already.
     for _ in 0..2 {
         let rows = house.query(A, INSERT, &row).await.unwrap();
-        assert_eq!(rows.rows, [row.clone()]);
+        assert_eq!(rows.rows, std::slice::from_ref(&row));
         assert_eq!(rows.affected, 1);
         assert_eq!(rows.columns[..3], ["b", "i2", "i4"]);
     }
     let nulls = vec![Value::Null; row.len()];
     assert_eq!(house.query(A, INSERT, &nulls).await.unwrap().rows, [nulls]);
-    let edges = house.query(A, "SELECT 'infinity'::timestamptz, '-infinity'::timestamp, $1::numeric, $2::float8", &[Value::Integer(5), Value::Integer(2)]);
-    let expected = vec![Value::Timestamp(i64::MAX), Value::Timestamp(i64::MIN), text("5"), Value::Float(2.0)];
+    let edges = house.query(
+        A,
+        "SELECT 'infinity'::timestamptz, '-infinity'::timestamp, $1::numeric, $2::float8",
+        &[Value::Integer(5), Value::Integer(2)],
+    );
+    let expected = vec![
+        Value::Timestamp(i64::MAX),
+        Value::Timestamp(i64::MIN),
+        text("5"),
+        Value::Float(2.0),
+    ];
     assert_eq!(edges.await.unwrap().rows, [expected]);
 }
 
@@ -74,29 +83,56 @@ async fn a_value_that_does_not_fit_is_a_bad_value_and_leaves_the_connection_in_o
         let error = house.query(A, sql, std::slice::from_ref(&value)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::BadValue, "{sql} {value:?}: {error}");
         // Prepared now, and refused all the same.
-        assert_eq!(house.query(A, sql, &[value]).await.unwrap_err().kind, ErrorKind::BadValue);
+        assert_eq!(
+            house.query(A, sql, &[value]).await.unwrap_err().kind,
+            ErrorKind::BadValue
+        );
     }
-    assert_eq!(house.query(A, "SELECT 1", &[Value::Null]).await.unwrap_err().kind, ErrorKind::BadValue);
-    assert_eq!(house.query(A, "SELECT 1 AS one", &[]).await.unwrap().rows, [[Value::Integer(1)]]);
+    assert_eq!(
+        house.query(A, "SELECT 1", &[Value::Null]).await.unwrap_err().kind,
+        ErrorKind::BadValue
+    );
+    assert_eq!(
+        house.query(A, "SELECT 1 AS one", &[]).await.unwrap().rows,
+        [[Value::Integer(1)]]
+    );
     assert_eq!(house.router.health()[0].opened, 1, "one connection served all of it");
 }
 
 #[tokio::test]
 async fn errors_of_the_database_have_the_kind_that_a_service_can_act_on() {
     let house = House::new(Config::default()).await;
-    house.query(A, "INSERT INTO items (title) VALUES ('one')", &[]).await.unwrap();
+    house
+        .query(A, "INSERT INTO items (title) VALUES ('one')", &[])
+        .await
+        .unwrap();
     let long = format!("INSERT INTO items (title) VALUES ('{}')", "x".repeat(200));
     for (sql, kind, constraint) in [
-        ("INSERT INTO items (title) VALUES ('one')", ErrorKind::Constraint, Some("items_title_key")),
+        (
+            "INSERT INTO items (title) VALUES ('one')",
+            ErrorKind::Constraint,
+            Some("items_title_key"),
+        ),
         (long.as_str(), ErrorKind::Constraint, Some("title_is_short")),
-        ("INSERT INTO items (title) VALUES (NULL)", ErrorKind::Constraint, Some("title")),
+        (
+            "INSERT INTO items (title) VALUES (NULL)",
+            ErrorKind::Constraint,
+            Some("title"),
+        ),
         ("SELECT * FROM nothing", ErrorKind::Syntax, None),
         ("SELEC 1", ErrorKind::Syntax, None),
         ("DROP TABLE items", ErrorKind::Refused, None),
         ("SELECT pg_sleep(1)", ErrorKind::Refused, None),
     ] {
         let error = house.query(A, sql, &[]).await.unwrap_err();
-        assert_eq!((error.kind, error.constraint.as_deref()), (kind, constraint), "{sql}: {error}");
+        assert_eq!(
+            (error.kind, error.constraint.as_deref()),
+            (kind, constraint),
+            "{sql}: {error}"
+        );
     }
-    assert_eq!(house.query(A, "SELECT count(*) FROM items", &[]).await.unwrap().rows, [[Value::Integer(1)]]);
+    assert_eq!(
+        house.query(A, "SELECT count(*) FROM items", &[]).await.unwrap().rows,
+        [[Value::Integer(1)]]
+    );
 }
