@@ -60,7 +60,7 @@ pub fn token(key: &impl std::fmt::Display) -> String {
 
 fn decode(token: &str) -> Option<String> {
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if token.len() % 2 != 0 {
+    if !token.len().is_multiple_of(2) {
         return None;
     }
     let bytes = token.as_bytes().chunks(2).map(pair).collect::<Option<Vec<_>>>()?;

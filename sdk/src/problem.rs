@@ -6,16 +6,23 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use crate::host;
 
 pub use terrace_ground_error::Code;
 
+/// An answer that is no success. One pointer wide: every `Result` of a handler carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem(Box<Document>);
+
 /// The body of every answer that is no success. It carries a stable code; an inner message never
 /// gets here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Problem {
+struct Document {
     /// A page about this code.
     #[serde(rename = "type")]
     #[schema(example = "https://terrace.dev/problems/not-found")]
@@ -51,7 +58,7 @@ pub struct FieldError {
 impl Problem {
     /// A problem with the code's own title and status.
     pub fn new(code: Code) -> Self {
-        Self {
+        Self(Box::new(Document {
             kind: format!("https://terrace.dev/problems/{}", code.as_str()),
             title: code.title().to_owned(),
             status: code.status(),
@@ -59,7 +66,7 @@ impl Problem {
             code,
             request_id: None,
             errors: Vec::new(),
-        }
+        }))
     }
 
     /// `not-found`: `what` is missing, as in `Problem::not_found("board")`.
@@ -91,14 +98,14 @@ impl Problem {
     /// Adds what happened this time. Clients read it: no inner message may go here.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Adds a field that is not valid.
     #[must_use]
     pub fn field(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(FieldError {
+        self.0.errors.push(FieldError {
             pointer: pointer.into(),
             detail: detail.into(),
         });
@@ -107,20 +114,32 @@ impl Problem {
 
     /// The stable code.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     pub(crate) fn fields(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
+    }
+}
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        Document::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Document::schemas(schemas);
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        self.request_id = host::request_id();
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        self.0.request_id = host::request_id();
+        let body = serde_json::to_vec(&self.0).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(terrace_ground_error::MEDIA_TYPE));
