@@ -45,7 +45,12 @@ pub trait Dispatcher: Send + Sync + 'static {
     /// Called once per call, after the manifest and the depth were checked. The callee's invocation
     /// is [`Invocation::call`] of `from`: same tenant, caller and deadline, one deeper. The whole body
     /// of the answer is read within the callee's limits.
-    async fn call(&self, from: &Invocation, service: ServiceName, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, CallError>;
+    async fn call(
+        &self,
+        from: &Invocation,
+        service: ServiceName,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, CallError>;
 }
 
 /// The `calls` capability.
@@ -59,7 +64,9 @@ struct Route(Arc<dyn Dispatcher>);
 impl Calls {
     /// Sends calls to `dispatcher`.
     pub fn new(dispatcher: Arc<dyn Dispatcher>) -> Self {
-        Self { route: Arc::new(Route(dispatcher)) }
+        Self {
+            route: Arc::new(Route(dispatcher)),
+        }
     }
 }
 
@@ -105,11 +112,15 @@ impl calls::Host for Sender<'_> {
             if !request.path.starts_with('/') || request.path.starts_with("/_terrace") {
                 return Err(CallError::Failed);
             }
-            let mut builder = http::Request::builder().method(request.method.as_str()).uri(request.path.as_str());
+            let mut builder = http::Request::builder()
+                .method(request.method.as_str())
+                .uri(request.path.as_str());
             if request.body.is_some() {
                 builder = builder.header(http::header::CONTENT_TYPE, "application/json");
             }
-            let request = builder.body(Bytes::from(request.body.unwrap_or_default())).map_err(|_| CallError::Failed)?;
+            let request = builder
+                .body(Bytes::from(request.body.unwrap_or_default()))
+                .map_err(|_| CallError::Failed)?;
             let response = route.0.call(&invocation, service, request).await?;
             let status = response.status().as_u16();
             // The interface carries text; a callee that answers bytes is not made for it.

@@ -16,8 +16,9 @@ mod bindings {
 
 use bindings::terrace::platform::events::{self, Event, add_to_linker};
 use terrace_capabilities_sql::{
-    TransactionHandle, buffer,
+    TransactionHandle,
     bindings::terrace::platform::sql::{Error, ErrorKind},
+    buffer,
 };
 use terrace_compute_capability::{Capability, Guest};
 use terrace_events_outbox::NewEvent;
@@ -52,7 +53,12 @@ impl events::Host for Publisher<'_> {
     fn publish(&mut self, within: Resource<TransactionHandle>, event: Event) -> wasmtime::Result<Result<(), Error>> {
         match NewEvent::new(&event.type_, &event.topic, &event.data) {
             Ok(event) => buffer(self.0, &within, event),
-            Err(refused) => Ok(Err(Error { kind: ErrorKind::BadValue, message: refused.to_string(), sqlstate: None, constraint: None })),
+            Err(refused) => Ok(Err(Error {
+                kind: ErrorKind::BadValue,
+                message: refused.to_string(),
+                sqlstate: None,
+                constraint: None,
+            })),
         }
     }
 }

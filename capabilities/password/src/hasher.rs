@@ -26,7 +26,10 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { concurrent: 2, queue: 64 }
+        Self {
+            concurrent: 2,
+            queue: 64,
+        }
     }
 }
 
@@ -89,7 +92,8 @@ impl Hasher {
         if password.len() > BYTES_MAX {
             return Err(Error::TooLong);
         }
-        self.compute(move || verify(password.as_bytes(), hash.as_deref())).await?
+        self.compute(move || verify(password.as_bytes(), hash.as_deref()))
+            .await?
     }
 
     async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
@@ -109,12 +113,19 @@ impl Hasher {
 static DUMMY: LazyLock<String> = LazyLock::new(|| hash(b"nobody has this password").unwrap_or_default());
 
 fn argon2() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19_456, 2, 1, None).unwrap_or_default())
+    Argon2::new(
+        Algorithm::Argon2id,
+        Version::V0x13,
+        Params::new(19_456, 2, 1, None).unwrap_or_default(),
+    )
 }
 
 fn hash(password: &[u8]) -> Result<String, Error> {
     // Fails only without randomness for the salt, and then no hash may be made.
-    argon2().hash_password(password).map(|hash| hash.to_string()).map_err(|_| Error::Busy)
+    argon2()
+        .hash_password(password)
+        .map(|hash| hash.to_string())
+        .map_err(|_| Error::Busy)
 }
 
 fn verify(password: &[u8], hash: Option<&str>) -> Result<bool, Error> {
@@ -136,13 +147,19 @@ mod tests {
         let hasher = hasher(8);
         let hash = hasher.hash("correct horse".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_eq!(hasher.verify("correct horse".to_owned(), Some(hash.clone())).await, Ok(true));
+        assert_eq!(
+            hasher.verify("correct horse".to_owned(), Some(hash.clone())).await,
+            Ok(true)
+        );
         assert_eq!(hasher.verify("wrong horse".to_owned(), Some(hash)).await, Ok(false));
     }
 
     #[tokio::test]
     async fn nobody_signs_in_as_an_unknown_member() {
-        assert_eq!(hasher(8).verify("nobody has this password".to_owned(), None).await, Ok(false));
+        assert_eq!(
+            hasher(8).verify("nobody has this password".to_owned(), None).await,
+            Ok(false)
+        );
     }
 
     #[tokio::test]
@@ -160,6 +177,9 @@ mod tests {
         assert_eq!(hasher.hash("short".to_owned()).await, Err(Error::TooShort));
         assert_eq!(hasher.hash("x".repeat(513)).await, Err(Error::TooLong));
         assert_eq!(hasher.verify("x".repeat(513), None).await, Err(Error::TooLong));
-        assert_eq!(hasher.verify("long enough".to_owned(), Some("plain".to_owned())).await, Err(Error::MalformedHash));
+        assert_eq!(
+            hasher.verify("long enough".to_owned(), Some("plain".to_owned())).await,
+            Err(Error::MalformedHash)
+        );
     }
 }

@@ -67,7 +67,11 @@ impl password::Host for Asker<'_> {
         Ok(hasher.hash(password).await.map_err(Into::into))
     }
 
-    async fn verify(&mut self, password: String, hash: Option<String>) -> wasmtime::Result<Result<bool, password::Error>> {
+    async fn verify(
+        &mut self,
+        password: String,
+        hash: Option<String>,
+    ) -> wasmtime::Result<Result<bool, password::Error>> {
         let hasher = self.0.shared::<Hasher>()?;
         Ok(hasher.verify(password, hash).await.map_err(Into::into))
     }

@@ -40,7 +40,11 @@ impl From<router::Rows> for Rows {
     fn from(rows: router::Rows) -> Self {
         Self {
             columns: rows.columns,
-            rows: rows.rows.into_iter().map(|row| row.into_iter().map(Into::into).collect()).collect(),
+            rows: rows
+                .rows
+                .into_iter()
+                .map(|row| row.into_iter().map(Into::into).collect())
+                .collect(),
             affected: rows.affected,
         }
     }
@@ -59,6 +63,11 @@ impl From<router::Error> for Error {
             router::ErrorKind::Limit => ErrorKind::Limit,
             router::ErrorKind::Other => ErrorKind::Other,
         };
-        Self { kind, message: error.message, sqlstate: error.sqlstate, constraint: error.constraint }
+        Self {
+            kind,
+            message: error.message,
+            sqlstate: error.sqlstate,
+            constraint: error.constraint,
+        }
     }
 }

@@ -47,7 +47,9 @@ impl Sql {
     /// Statements go to `router`. `on_publish` is called on a guest's thread and must not block: it
     /// rings a bell.
     pub fn new(router: Arc<Router>, on_publish: OnPublish) -> Self {
-        Self { database: Arc::new(Database { router, on_publish }) }
+        Self {
+            database: Arc::new(Database { router, on_publish }),
+        }
     }
 }
 
@@ -78,7 +80,10 @@ pub struct Connection<'a>(&'a mut Guest);
 
 /// On whose behalf the request's statements run.
 pub(crate) fn principal(invocation: &Invocation) -> Principal {
-    Principal { tenant: invocation.tenant.id.clone(), service: invocation.service.clone() }
+    Principal {
+        tenant: invocation.tenant.id.clone(),
+        service: invocation.service.clone(),
+    }
 }
 
 impl sql::Host for Connection<'_> {
@@ -86,7 +91,10 @@ impl sql::Host for Connection<'_> {
         let database = self.0.shared::<Database>()?;
         let invocation = self.0.invocation();
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
-        let rows = database.router.query(&principal(invocation), invocation.deadline, &statement, &params).await;
+        let rows = database
+            .router
+            .query(&principal(invocation), invocation.deadline, &statement, &params)
+            .await;
         Ok(rows.map(Into::into).map_err(Into::into))
     }
 }
@@ -96,13 +104,22 @@ impl sql::HostTransaction for Connection<'_> {
         transactions::begin(self.0).await
     }
 
-    async fn query(&mut self, this: Resource<TransactionHandle>, statement: String, params: Vec<Value>) -> wasmtime::Result<Result<Rows, Error>> {
+    async fn query(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        statement: String,
+        params: Vec<Value>,
+    ) -> wasmtime::Result<Result<Rows, Error>> {
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
         let open = match transactions::open(self.0, &this)? {
             Ok(open) => open,
             Err(over) => return Ok(Err(over)),
         };
-        Ok(open.query(&statement, &params).await.map(Into::into).map_err(Into::into))
+        Ok(open
+            .query(&statement, &params)
+            .await
+            .map(Into::into)
+            .map_err(Into::into))
     }
 
     async fn commit(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<Result<(), Error>> {

@@ -35,7 +35,12 @@ struct Open {
 }
 
 fn error(kind: ErrorKind, message: &str) -> Error {
-    Error { kind, message: message.to_owned(), sqlstate: None, constraint: None }
+    Error {
+        kind,
+        message: message.to_owned(),
+        sqlstate: None,
+        constraint: None,
+    }
 }
 
 fn over() -> Error {
@@ -46,7 +51,10 @@ pub(crate) async fn begin(guest: &mut Guest) -> wasmtime::Result<Result<Resource
     let database = guest.shared::<Database>()?;
     let max = guest.release().limits.transactions as usize;
     if guest.slot::<Transactions>().open.len() >= max {
-        return Ok(Err(error(ErrorKind::Limit, "too many open transactions in one request: commit or roll back first")));
+        return Ok(Err(error(
+            ErrorKind::Limit,
+            "too many open transactions in one request: commit or roll back first",
+        )));
     }
     let invocation = guest.invocation();
     let transaction = match database.router.begin(&principal(invocation), invocation.deadline).await {
@@ -55,16 +63,27 @@ pub(crate) async fn begin(guest: &mut Guest) -> wasmtime::Result<Result<Resource
     };
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let handle = guest.table.push(TransactionHandle(number))?;
-    guest.slot::<Transactions>().open.push(Open { number, transaction, events: Vec::new() });
+    guest.slot::<Transactions>().open.push(Open {
+        number,
+        transaction,
+        events: Vec::new(),
+    });
     Ok(Ok(handle))
 }
 
 fn find<'a>(guest: &'a mut Guest, handle: &Resource<TransactionHandle>) -> wasmtime::Result<Option<&'a mut Open>> {
     let number = guest.table.get(handle)?.0;
-    Ok(guest.slot::<Transactions>().open.iter_mut().find(|open| open.number == number))
+    Ok(guest
+        .slot::<Transactions>()
+        .open
+        .iter_mut()
+        .find(|open| open.number == number))
 }
 
-pub(crate) fn open<'a>(guest: &'a mut Guest, handle: &Resource<TransactionHandle>) -> wasmtime::Result<Result<&'a mut Transaction, Error>> {
+pub(crate) fn open<'a>(
+    guest: &'a mut Guest,
+    handle: &Resource<TransactionHandle>,
+) -> wasmtime::Result<Result<&'a mut Transaction, Error>> {
     Ok(find(guest, handle)?.map(|open| &mut open.transaction).ok_or_else(over))
 }
 
@@ -72,7 +91,10 @@ pub(crate) fn open<'a>(guest: &'a mut Guest, handle: &Resource<TransactionHandle
 fn take(guest: &mut Guest, handle: Resource<TransactionHandle>) -> wasmtime::Result<Option<Open>> {
     let TransactionHandle(number) = guest.table.delete(handle)?;
     let open = &mut guest.slot::<Transactions>().open;
-    Ok(open.iter().position(|open| open.number == number).map(|at| open.swap_remove(at)))
+    Ok(open
+        .iter()
+        .position(|open| open.number == number)
+        .map(|at| open.swap_remove(at)))
 }
 
 pub(crate) fn close(guest: &mut Guest, handle: Resource<TransactionHandle>) -> wasmtime::Result<Option<Transaction>> {
@@ -80,11 +102,18 @@ pub(crate) fn close(guest: &mut Guest, handle: Resource<TransactionHandle>) -> w
 }
 
 /// Commits, with the events and the delivery's cursor in the same flight.
-pub(crate) async fn commit(guest: &mut Guest, handle: Resource<TransactionHandle>) -> wasmtime::Result<Result<(), Error>> {
+pub(crate) async fn commit(
+    guest: &mut Guest,
+    handle: Resource<TransactionHandle>,
+) -> wasmtime::Result<Result<(), Error>> {
     let database = guest.shared::<Database>()?;
-    let Some(open) = take(guest, handle)? else { return Ok(Err(over())) };
+    let Some(open) = take(guest, handle)? else {
+        return Ok(Err(over()));
+    };
     let invocation = guest.invocation().clone();
-    let consumed = invocation.delivery.filter(|_| !guest.slot::<Transactions>().has_consumed);
+    let consumed = invocation
+        .delivery
+        .filter(|_| !guest.slot::<Transactions>().has_consumed);
     let results = match open.transaction.commit(&epilogue(&open.events, consumed)).await {
         Ok(results) => results,
         Err(error) => return Ok(Err(error.into())),
@@ -103,8 +132,14 @@ pub(crate) async fn commit(guest: &mut Guest, handle: Resource<TransactionHandle
 /// # Errors
 /// Outside, a handle that is not the guest's: a trap. Inside, a transaction that is over or has too
 /// many events.
-pub fn buffer(guest: &mut Guest, within: &Resource<TransactionHandle>, event: NewEvent) -> wasmtime::Result<Result<(), Error>> {
-    let Some(open) = find(guest, within)? else { return Ok(Err(over())) };
+pub fn buffer(
+    guest: &mut Guest,
+    within: &Resource<TransactionHandle>,
+    event: NewEvent,
+) -> wasmtime::Result<Result<(), Error>> {
+    let Some(open) = find(guest, within)? else {
+        return Ok(Err(over()));
+    };
     if open.events.len() >= EVENTS_MAX {
         return Ok(Err(error(ErrorKind::Limit, "too many events in one transaction")));
     }

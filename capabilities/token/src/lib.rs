@@ -66,14 +66,19 @@ impl token::Host for Signer<'_> {
     fn sign(&mut self, caller: Caller, lifetime_seconds: u32) -> wasmtime::Result<String> {
         let keys = self.0.shared::<Keys>()?;
         let tenant = self.0.invocation().tenant.id.as_str();
-        let member = Member { id: &caller.member, name: &caller.name, role: &caller.role };
+        let member = Member {
+            id: &caller.member,
+            name: &caller.name,
+            role: &caller.role,
+        };
         let now = jiff::Timestamp::now().as_second();
         Ok(keys.sign(tenant, &member, now, lifetime_seconds.min(LIFETIME_SECONDS_MAX)))
     }
 
     fn random(&mut self) -> wasmtime::Result<String> {
         let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).map_err(|error| wasmtime::Error::msg(format!("operating system randomness: {error}")))?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| wasmtime::Error::msg(format!("operating system randomness: {error}")))?;
         Ok(BASE64URL_NOPAD.encode(&bytes))
     }
 }

@@ -10,8 +10,8 @@ use terrace_ground_ids::{ReleaseId, ServiceName};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
-    WasiHttpHooks, WasiHttpView,
+    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
+    WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
 use crate::{
@@ -59,9 +59,17 @@ pub struct Guest {
 impl Guest {
     /// The data for a fresh store. The tenant of `invocation` is its tenant for good.
     pub fn new(release: Arc<Release>, invocation: Arc<Invocation>, logs: Arc<Logs>, table_elements_max: usize) -> Self {
-        let log = Arc::new(Mutex::new(RequestLog::new(logs, invocation.clone(), release.limits.log_bytes())));
+        let log = Arc::new(Mutex::new(RequestLog::new(
+            logs,
+            invocation.clone(),
+            release.limits.log_bytes(),
+        )));
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(Output(log.clone())).stderr(Output(log.clone())).allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        wasi.stdout(Output(log.clone()))
+            .stderr(Output(log.clone()))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         let mut table = ResourceTable::new();
@@ -80,8 +88,15 @@ impl Guest {
     }
 
     /// Takes up a request. Called by the engine, once per request, before the guest runs.
+    ///
+    /// # Panics
+    /// When the request is another tenant's. The engine never does that; if it ever did, failing the
+    /// request is the right answer, in a release build too.
     pub fn begin(&mut self, invocation: Arc<Invocation>) {
-        debug_assert_eq!(self.invocation.tenant.id, invocation.tenant.id, "an instance has one tenant for life");
+        assert_eq!(
+            self.invocation.tenant.id, invocation.tenant.id,
+            "an instance has one tenant for life"
+        );
         self.memory.begin();
         self.log().begin(invocation.clone(), self.release.limits.log_bytes());
         self.invocation = invocation;
@@ -109,16 +124,23 @@ impl Guest {
     /// # Errors
     /// When nothing of that type was shared: a capability that links without sharing.
     pub fn shared<T: Any + Send + Sync>(&self) -> wasmtime::Result<Arc<T>> {
-        self.release.shared.get().ok_or_else(|| wasmtime::Error::msg(format!("no shared {}", std::any::type_name::<T>())))
+        self.release
+            .shared
+            .get()
+            .ok_or_else(|| wasmtime::Error::msg(format!("no shared {}", std::any::type_name::<T>())))
     }
 
     /// A capability's own state of this request, made on first use and dropped when the request
     /// ends. Its `Drop` is the place to undo what was left open.
     pub fn slot<T: Any + Send + Default>(&mut self) -> &mut T {
-        let at = self.slots.iter().position(|(id, _)| *id == TypeId::of::<T>()).unwrap_or_else(|| {
-            self.slots.push((TypeId::of::<T>(), Box::<T>::default()));
-            self.slots.len() - 1
-        });
+        let at = self
+            .slots
+            .iter()
+            .position(|(id, _)| *id == TypeId::of::<T>())
+            .unwrap_or_else(|| {
+                self.slots.push((TypeId::of::<T>(), Box::<T>::default()));
+                self.slots.len() - 1
+            });
         #[expect(clippy::expect_used, reason = "the entry was found or made under this very type")]
         self.slots[at].1.downcast_mut().expect("a slot holds its own type")
     }
@@ -135,20 +157,28 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.egress,
+        }
     }
 }
 
 /// Outgoing HTTP: denied. A capability for it will bring its own rules and replace this.
 struct Egress;
 
-static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
+static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
+    LazyLock::new(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
 
 impl WasiHttpHooks for Egress {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
@@ -165,8 +195,15 @@ impl WasiHttpHooks for Egress {
         _options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
     ) -> Box<
-        dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>>
-            + Send,
+        dyn Future<
+                Output = Result<
+                    (
+                        http::Response<WasiBody>,
+                        Box<dyn Future<Output = Result<(), HttpError>> + Send>,
+                    ),
+                    HttpError,
+                >,
+            > + Send,
     > {
         Box::new(async { Err(HttpError::HttpRequestDenied) })
     }

@@ -57,6 +57,12 @@ impl Invocation {
     /// one deeper. A delivery stays with the service it was made to.
     #[must_use]
     pub fn call(&self, service: ServiceName, release: ReleaseId) -> Self {
-        Self { service, release, depth: self.depth.saturating_add(1), delivery: None, ..self.clone() }
+        Self {
+            service,
+            release,
+            depth: self.depth.saturating_add(1),
+            delivery: None,
+            ..self.clone()
+        }
     }
 }

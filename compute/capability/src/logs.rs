@@ -60,7 +60,10 @@ impl Logs {
     /// The last lines of a service, oldest first.
     pub fn lines(&self, service: &ServiceName) -> Vec<LogLine> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        rings.get(service).map(|ring| ring.iter().cloned().collect()).unwrap_or_default()
+        rings
+            .get(service)
+            .map(|ring| ring.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn push(&self, service: &ServiceName, line: LogLine) {
@@ -89,7 +92,13 @@ pub(crate) struct RequestLog {
 
 impl RequestLog {
     pub(crate) fn new(logs: Arc<Logs>, invocation: Arc<Invocation>, budget: usize) -> Self {
-        Self { logs, invocation, budget, dropped: 0, partial: Vec::new() }
+        Self {
+            logs,
+            invocation,
+            budget,
+            dropped: 0,
+            partial: Vec::new(),
+        }
     }
 
     pub(crate) fn begin(&mut self, invocation: Arc<Invocation>, budget: usize) {
@@ -115,7 +124,10 @@ impl RequestLog {
         }
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            self.emit(Level::Warn, format!("{dropped} log lines were over the budget of the request and are lost").into());
+            self.emit(
+                Level::Warn,
+                format!("{dropped} log lines were over the budget of the request and are lost").into(),
+            );
         }
     }
 
@@ -161,7 +173,11 @@ impl RequestLog {
 fn clean(message: &str) -> Arc<str> {
     let message = &message[..message.floor_char_boundary(LINE_BYTES_MAX)];
     if message.chars().any(char::is_control) {
-        message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().into()
+        message
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect::<String>()
+            .into()
     } else {
         message.into()
     }

@@ -18,7 +18,13 @@ pub struct Memory {
 impl Memory {
     /// At most `bytes_max` in all memories and `table_elements_max` in all tables together.
     pub fn new(bytes_max: usize, table_elements_max: usize) -> Self {
-        Self { bytes: 0, bytes_max, table_elements: 0, table_elements_max, refused: false }
+        Self {
+            bytes: 0,
+            bytes_max,
+            table_elements: 0,
+            table_elements_max,
+            refused: false,
+        }
     }
 
     /// Bytes of linear memory in use.

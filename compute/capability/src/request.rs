@@ -36,7 +36,12 @@ impl Capability for Request {
 impl Host for Guest {
     fn get_tenant(&mut self) -> Tenant {
         let tenant = &self.invocation().tenant;
-        Tenant { id: tenant.id.to_string(), slug: tenant.slug.to_string(), name: tenant.name.clone(), plan: tenant.plan.clone() }
+        Tenant {
+            id: tenant.id.to_string(),
+            slug: tenant.slug.to_string(),
+            name: tenant.name.clone(),
+            plan: tenant.plan.clone(),
+        }
     }
 
     fn get_caller(&mut self) -> Option<Caller> {

@@ -36,11 +36,20 @@ pub(crate) struct Permit {
 
 impl Admission {
     pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Waits for a place among `running_max`, behind at most `waiting_max` others.
-    pub(crate) async fn enter(self: &Arc<Self>, key: Key, running_max: u32, waiting_max: usize, deadline: Instant) -> Result<Permit, Fault> {
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        key: Key,
+        running_max: u32,
+        waiting_max: usize,
+        deadline: Instant,
+    ) -> Result<Permit, Fault> {
         let waiter = {
             let mut gates = self.shard(&key);
             let gate = match gates.get_mut(&key) {
@@ -50,7 +59,9 @@ impl Admission {
             if gate.running < running_max.max(1) {
                 gate.running += 1;
                 drop(gates);
-                return Ok(Permit { of: Some((self.clone(), key)) });
+                return Ok(Permit {
+                    of: Some((self.clone(), key)),
+                });
             }
             if gate.waiting.len() >= waiting_max {
                 // Those who gave up still stand in the queue; they make room only when it is needed.
@@ -95,7 +106,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let Some((admission, key)) = self.of.take() else { return };
         while let Some(waiter) = admission.leave(&key) {
-            match waiter.send(Permit { of: Some((admission.clone(), key.clone())) }) {
+            match waiter.send(Permit {
+                of: Some((admission.clone(), key.clone())),
+            }) {
                 Ok(()) => return,
                 // The waiter gave up: the permit goes on to the next, here and not in its own drop.
                 Err(mut permit) => permit.of = None,
@@ -117,9 +130,15 @@ mod tests {
     #[tokio::test]
     async fn one_tenant_at_its_limit_does_not_hold_up_another() {
         let admission = Arc::new(Admission::new());
-        let (a, b) = ((TenantId::random(), "tasks".parse().unwrap()), (TenantId::random(), "tasks".parse().unwrap()));
+        let (a, b) = (
+            (TenantId::random(), "tasks".parse().unwrap()),
+            (TenantId::random(), "tasks".parse().unwrap()),
+        );
         let held = admission.enter(a.clone(), 1, 0, soon()).await.ok().unwrap();
-        assert_eq!(admission.enter(a.clone(), 1, 0, soon()).await.err(), Some(Fault::Overloaded));
+        assert_eq!(
+            admission.enter(a.clone(), 1, 0, soon()).await.err(),
+            Some(Fault::Overloaded)
+        );
         assert!(admission.enter(b, 1, 0, soon()).await.is_ok());
         drop(held);
         assert!(admission.enter(a, 1, 0, soon()).await.is_ok());
@@ -144,6 +163,9 @@ mod tests {
         tokio::task::yield_now().await;
         drop(held);
         assert_eq!(next.await.unwrap(), Ok(()));
-        assert!(admission.shards.iter().all(|shard| shard.lock().unwrap().is_empty()), "an empty gate is forgotten");
+        assert!(
+            admission.shards.iter().all(|shard| shard.lock().unwrap().is_empty()),
+            "an empty gate is forgotten"
+        );
     }
 }

@@ -37,7 +37,10 @@ impl Artefacts {
                 key
             }
         };
-        Ok(Self { dir: config.cache_dir.clone(), key })
+        Ok(Self {
+            dir: config.cache_dir.clone(),
+            key,
+        })
     }
 
     /// The compiled component: from the disk when it is there, or compiled and put there. Takes
@@ -50,7 +53,9 @@ impl Artefacts {
         if let Some(component) = self.load(engine, &path) {
             return Ok(component);
         }
-        let code = engine.precompile_component(bytes).map_err(|error| Error::Compile(format!("{error:#}")))?;
+        let code = engine
+            .precompile_component(bytes)
+            .map_err(|error| Error::Compile(format!("{error:#}")))?;
         if let Err(error) = self.store(&path, &code) {
             // The service runs all the same; it will be compiled again at the next start.
             tracing::warn!(%error, path = %path.display(), "Could not keep a compiled service");
@@ -81,7 +86,9 @@ impl Artefacts {
 
     /// Writes beside the name and renames, so that a crash leaves no half file.
     fn store(&self, path: &Path, code: &[u8]) -> std::io::Result<()> {
-        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(());
+        };
         std::fs::create_dir_all(dir)?;
         let mut draft = tempfile::NamedTempFile::new_in(dir)?;
         draft.write_all(&self.mac(name.as_encoded_bytes(), code).finalize().into_bytes())?;
@@ -105,7 +112,11 @@ fn name(engine: &Engine, bytes: &[u8]) -> String {
     let mut environment = Sha256Hasher(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut environment);
     let environment = environment.0.finalize();
-    format!("{}-{}.cwasm", HEXLOWER.encode(&Sha256::digest(bytes)), HEXLOWER.encode(&environment[..16]))
+    format!(
+        "{}-{}.cwasm",
+        HEXLOWER.encode(&Sha256::digest(bytes)),
+        HEXLOWER.encode(&environment[..16])
+    )
 }
 
 /// Feeds what is hashed to SHA-256: the standard hasher gives 64 bits and may change with the

@@ -31,7 +31,10 @@ impl http_body::Body for Inbound {
     type Data = Bytes;
     type Error = HttpError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         Poll::Ready(match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
             None => None,
             Some(Err(error)) => {
@@ -120,6 +123,7 @@ impl http_body::Body for Outbound {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.expected.map_or_else(|| self.inner.size_hint(), SizeHint::with_exact)
+        self.expected
+            .map_or_else(|| self.inner.size_hint(), SizeHint::with_exact)
     }
 }

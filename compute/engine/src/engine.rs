@@ -58,7 +58,15 @@ impl Engine {
         let config = Arc::new(config);
         let logs = Arc::new(Logs::default());
         let executor = Executor::start(&config, &logs, &ticker)?;
-        Ok(Self(Arc::new(Inner { wasm, config, capabilities, artefacts, logs, admission: Arc::new(Admission::new()), executor })))
+        Ok(Self(Arc::new(Inner {
+            wasm,
+            config,
+            capabilities,
+            artefacts,
+            logs,
+            admission: Arc::new(Admission::new()),
+            executor,
+        })))
     }
 
     /// Compiles a component (or finds it compiled), links what its manifest lists, and checks that
@@ -70,7 +78,11 @@ impl Engine {
     pub async fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let allowed = self.0.config.memory_max_mib;
         if spec.limits.memory_mib > allowed {
-            return Err(Error::LimitTooHigh { limit: "memory_mib", asked: spec.limits.memory_mib.into(), allowed: allowed.into() });
+            return Err(Error::LimitTooHigh {
+                limit: "memory_mib",
+                asked: spec.limits.memory_mib.into(),
+                allowed: allowed.into(),
+            });
         }
         let inner = self.0.clone();
         let load = tokio::task::spawn_blocking(move || inner.load(spec));
@@ -84,7 +96,12 @@ impl Engine {
     ///
     /// # Errors
     /// See [`Fault`]; [`Fault::code`] is what a client may know.
-    pub async fn handle(&self, release: &Arc<Release>, invocation: Invocation, request: http::Request<Body>) -> Result<http::Response<Body>, Fault> {
+    pub async fn handle(
+        &self,
+        release: &Arc<Release>,
+        invocation: Invocation,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, Fault> {
         let limits = release.limits();
         if invocation.depth > limits.call_depth {
             return Err(Fault::TooDeep);
@@ -95,8 +112,15 @@ impl Engine {
         let deadline = Instant::from_std(invocation.deadline).min(Instant::now() + limits.wall());
         let key = (invocation.tenant.id.clone(), release.service().clone());
         // Whatever the guest waits for (a statement, another service) ends with the request.
-        let invocation = Invocation { deadline: deadline.into_std(), ..invocation };
-        let permit = self.0.admission.enter(key, limits.concurrency, self.0.config.queue_max, deadline).await?;
+        let invocation = Invocation {
+            deadline: deadline.into_std(),
+            ..invocation
+        };
+        let permit = self
+            .0
+            .admission
+            .enter(key, limits.concurrency, self.0.config.queue_max, deadline)
+            .await?;
 
         let (head, response) = oneshot::channel();
         let (reader, gone) = oneshot::channel();
@@ -112,7 +136,7 @@ impl Engine {
             permit,
         };
         let tenant = job.invocation.tenant.clone();
-        self.0.executor.run(&tenant.id, job).map_err(|_| Fault::Internal)?;
+        self.0.executor.run(&tenant.id, job)?;
         // The guest's thread has the same timer. This one holds when that thread is stuck in a host
         // function, or in one long copy of memory.
         let response = match tokio::time::timeout_at(deadline, response).await {
@@ -131,7 +155,11 @@ impl Engine {
     /// What it holds at the moment.
     pub fn stats(&self) -> Stats {
         let (instances, idle) = self.0.executor.instances();
-        Stats { instances, idle, in_flight: self.0.executor.in_flight() }
+        Stats {
+            instances,
+            idle,
+            in_flight: self.0.executor.in_flight(),
+        }
     }
 }
 
@@ -141,9 +169,21 @@ impl Inner {
         let (pre, shared) = link(&component, &spec.capabilities, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
         // Otherwise the first request would pay for it.
-        component.initialize_copy_on_write_image().map_err(|error| Error::Compile(format!("{error:#}")))?;
-        let facts = terrace_compute_capability::Release { id: spec.id, service: spec.service, limits: spec.limits, calls: spec.calls, shared };
-        Ok(Arc::new(Release { facts: Arc::new(facts), isolation: spec.isolation, pre }))
+        component
+            .initialize_copy_on_write_image()
+            .map_err(|error| Error::Compile(format!("{error:#}")))?;
+        let facts = terrace_compute_capability::Release {
+            id: spec.id,
+            service: spec.service,
+            limits: spec.limits,
+            calls: spec.calls,
+            shared,
+        };
+        Ok(Arc::new(Release {
+            facts: Arc::new(facts),
+            isolation: spec.isolation,
+            pre,
+        }))
     }
 }
 
@@ -152,7 +192,9 @@ impl Inner {
 fn with_host(mut request: http::Request<Body>) -> http::Request<Body> {
     let host = request.headers().get(http::header::HOST);
     if request.uri().authority().is_none() && host.is_none_or(|host| host.to_str().is_err()) {
-        request.headers_mut().insert(http::header::HOST, http::HeaderValue::from_static("service.internal"));
+        request
+            .headers_mut()
+            .insert(http::header::HOST, http::HeaderValue::from_static("service.internal"));
     }
     request
 }
@@ -166,18 +208,36 @@ fn bounded(
     reader: oneshot::Sender<()>,
 ) -> Result<http::Response<Body>, Fault> {
     let (parts, inner) = response.into_parts();
-    let length = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = parts
+        .headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if is_head {
         // The client reads no body, but the guest may write one, and would take a closed stream for
         // a failure.
-        let drain = Outbound { inner, left: body_max, expected: None, answer, reader: Some(reader) };
+        let drain = Outbound {
+            inner,
+            left: body_max,
+            expected: None,
+            answer,
+            reader: Some(reader),
+        };
         tokio::spawn(async move { drain.collect().await.map(drop) });
-        return Ok(http::Response::from_parts(parts, Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync()));
+        return Ok(http::Response::from_parts(
+            parts,
+            Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync(),
+        ));
     }
     if length.is_some_and(|length| length > body_max) {
         return Err(Fault::ResponseTooLarge);
     }
-    let mut body = Outbound { inner, left: body_max, expected: length, answer, reader: Some(reader) };
+    let mut body = Outbound {
+        inner,
+        left: body_max,
+        expected: length,
+        answer,
+        reader: Some(reader),
+    };
     if length == Some(0) {
         body.complete();
     }

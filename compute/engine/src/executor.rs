@@ -13,7 +13,7 @@ use terrace_compute_capability::Logs;
 use terrace_ground_ids::TenantId;
 use tokio::sync::mpsc;
 
-use crate::{Config, Error, idle::Idle, instance::Instance, task::Job, ticker::Ticker, turns::Turns};
+use crate::{Config, Error, Fault, idle::Idle, instance::Instance, task::Job, ticker::Ticker, turns::Turns};
 
 /// How many more requests a tenant's own thread may have than the quietest one, before a request
 /// goes there. Staying is worth something: its idle instances are on its own thread.
@@ -72,33 +72,47 @@ impl Executor {
                 .map_err(|error| Error::Start(error.to_string()))?;
             threads.push((sender, worker));
         }
-        Ok(Self { threads, live, hasher: RandomState::new() })
+        Ok(Self {
+            threads,
+            live,
+            hasher: RandomState::new(),
+        })
     }
 
-    /// Hands a request to the tenant's own thread, or to the quietest one when that is busy. Gives
-    /// the job back when the thread is gone.
-    pub(crate) fn run(&self, tenant: &TenantId, job: Job) -> Result<(), Job> {
+    /// Hands a request to the tenant's own thread, or to the quietest one when that is busy.
+    pub(crate) fn run(&self, tenant: &TenantId, job: Job) -> Result<(), Fault> {
         let load = |at: usize| self.threads[at].1.in_flight.load(Ordering::Relaxed);
         #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
         let home = self.hasher.hash_one(tenant) as usize % self.threads.len();
         let quietest = (0..self.threads.len()).min_by_key(|at| load(*at)).unwrap_or(home);
-        let at = if load(home) > load(quietest) + PATIENCE { quietest } else { home };
+        let at = if load(home) > load(quietest) + PATIENCE {
+            quietest
+        } else {
+            home
+        };
         let (sender, worker) = &self.threads[at];
         worker.in_flight.fetch_add(1, Ordering::Relaxed);
-        sender.send(job).map_err(|error| {
+        sender.send(job).map_err(|_| {
+            // The thread ended: it was the runtime itself that panicked.
             worker.in_flight.fetch_sub(1, Ordering::Relaxed);
-            error.0
+            Fault::Internal
         })
     }
 
     /// Instances alive, and idle ones among them.
     pub(crate) fn instances(&self) -> (usize, usize) {
-        (self.live.load(Ordering::Relaxed), self.threads.iter().map(|(_, worker)| worker.idle.len()).sum())
+        (
+            self.live.load(Ordering::Relaxed),
+            self.threads.iter().map(|(_, worker)| worker.idle.len()).sum(),
+        )
     }
 
     /// Requests that run.
     pub(crate) fn in_flight(&self) -> usize {
-        self.threads.iter().map(|(_, worker)| worker.in_flight.load(Ordering::Relaxed)).sum()
+        self.threads
+            .iter()
+            .map(|(_, worker)| worker.in_flight.load(Ordering::Relaxed))
+            .sum()
     }
 }
 

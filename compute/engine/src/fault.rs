@@ -50,7 +50,9 @@ pub enum Error {
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {
-    nearest.map(|nearest| format!("; did you mean \"{nearest}\"?")).unwrap_or_default()
+    nearest
+        .map(|nearest| format!("; did you mean \"{nearest}\"?"))
+        .unwrap_or_default()
 }
 
 /// Why a request has no answer, or why its body ended early. It costs this request and no other.

@@ -26,7 +26,14 @@ struct State<T> {
 
 impl<T> Idle<T> {
     pub(crate) fn new(max: usize, per_key_max: usize) -> Self {
-        Self { state: Mutex::new(State { by_key: HashMap::new(), count: 0 }), max, per_key_max }
+        Self {
+            state: Mutex::new(State {
+                by_key: HashMap::new(),
+                count: 0,
+            }),
+            max,
+            per_key_max,
+        }
     }
 
     /// The instance of this tenant and release that was used last: its memory is warmest.
@@ -84,7 +91,11 @@ impl<T> Idle<T> {
 
 impl<T> State<T> {
     fn oldest(&mut self) -> Option<T> {
-        let (key, _) = self.by_key.iter().filter_map(|(key, kept)| Some((key, kept.first()?.0))).min_by_key(|(_, since)| *since)?;
+        let (key, _) = self
+            .by_key
+            .iter()
+            .filter_map(|(key, kept)| Some((key, kept.first()?.0)))
+            .min_by_key(|(_, since)| *since)?;
         let key = key.clone();
         let kept = self.by_key.get_mut(&key)?;
         let (_, instance) = kept.remove(0);

@@ -37,7 +37,10 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 impl Place {
     /// A place, unless `max` are taken.
     pub(crate) fn take(live: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        live.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < max).then_some(count + 1)).ok()?;
+        live.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+            (count < max).then_some(count + 1)
+        })
+        .ok()?;
         Some(Self(live.clone()))
     }
 }
@@ -65,7 +68,12 @@ impl Instance {
         around: &Surroundings<'_>,
     ) -> wasmtime::Result<Self> {
         let tenant = invocation.tenant.id.clone();
-        let guest = Guest::new(release.facts.clone(), invocation, around.logs.clone(), around.config.table_elements_max);
+        let guest = Guest::new(
+            release.facts.clone(),
+            invocation,
+            around.logs.clone(),
+            around.config.table_elements_max,
+        );
         let mut store = Store::new(release.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(around.config.hostcall_mib << 20);
@@ -91,7 +99,13 @@ impl Instance {
             }
         });
         let proxy = release.pre.instantiate_async(&mut store).await?;
-        Ok(Self { store, proxy, uses: 0, meter, _place: place })
+        Ok(Self {
+            store,
+            proxy,
+            uses: 0,
+            meter,
+            _place: place,
+        })
     }
 
     /// Serves one request. The response goes to `answer`, before the guest's function returns.
@@ -108,7 +122,10 @@ impl Instance {
         let mut http = guest.http();
         let request = http.new_incoming_request(Scheme::Http, request)?;
         let outparam = http.new_response_outparam_from_callback(move |response| answer.respond(response))?;
-        self.proxy.wasi_http_incoming_handler().call_handle(&mut self.store, request, outparam).await
+        self.proxy
+            .wasi_http_incoming_handler()
+            .call_handle(&mut self.store, request, outparam)
+            .await
     }
 
     /// Ends a request, whatever became of it.

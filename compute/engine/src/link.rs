@@ -8,7 +8,11 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use crate::Error;
 
 /// Links a component. Done once per load of a release, never per request.
-pub(crate) fn link(component: &Component, granted: &[String], known: &[Arc<dyn Capability>]) -> Result<(InstancePre<Guest>, Shared), Error> {
+pub(crate) fn link(
+    component: &Component,
+    granted: &[String],
+    known: &[Arc<dyn Capability>],
+) -> Result<(InstancePre<Guest>, Shared), Error> {
     let engine = component.engine();
     let mut linker = Linker::<Guest>::new(engine);
     let mut shared = Shared::default();
@@ -19,7 +23,10 @@ pub(crate) fn link(component: &Component, granted: &[String], known: &[Arc<dyn C
     Request.link(&mut linker).map_err(failed)?;
     for name in granted {
         let Some(capability) = known.iter().find(|capability| capability.name() == name) else {
-            return Err(Error::UnknownCapability { name: name.clone(), nearest: nearest(name, known) });
+            return Err(Error::UnknownCapability {
+                name: name.clone(),
+                nearest: nearest(name, known),
+            });
         };
         capability.link(&mut linker).map_err(failed)?;
         capability.share(&mut shared);
@@ -27,11 +34,16 @@ pub(crate) fn link(component: &Component, granted: &[String], known: &[Arc<dyn C
 
     for (import, _) in component.component_type().imports(engine) {
         let interface = import.split('@').next().unwrap_or(import);
-        let provider = known.iter().find(|capability| capability.interfaces().contains(&interface));
+        let provider = known
+            .iter()
+            .find(|capability| capability.interfaces().contains(&interface));
         if let Some(provider) = provider
             && !granted.iter().any(|name| name == provider.name())
         {
-            return Err(Error::NotGranted { import: interface.to_owned(), capability: provider.name() });
+            return Err(Error::NotGranted {
+                import: interface.to_owned(),
+                capability: provider.name(),
+            });
         }
     }
     let pre = linker.instantiate_pre(component).map_err(failed)?;

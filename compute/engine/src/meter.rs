@@ -44,7 +44,8 @@ impl Meter {
 
     /// Starts a request.
     pub(crate) fn begin(&self, budget: Duration) {
-        self.budget.store(u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.budget
+            .store(u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         self.spent.store(0, Relaxed);
         self.exceeded.store(false, Relaxed);
     }
@@ -52,7 +53,11 @@ impl Meter {
     /// What the request has used, up to now.
     pub(crate) fn spent(&self) -> Duration {
         let began = self.poll_began.load(Relaxed);
-        let current = if began == IDLE { 0 } else { self.now().saturating_sub(began) };
+        let current = if began == IDLE {
+            0
+        } else {
+            self.now().saturating_sub(began)
+        };
         Duration::from_nanos(self.spent.load(Relaxed) + current)
     }
 
@@ -104,7 +109,11 @@ mod tests {
         let meter = Meter::new();
         meter.begin(Duration::from_millis(5));
         meter.charge(tokio::time::sleep(Duration::from_millis(10))).await;
-        assert!(meter.spent() < Duration::from_millis(5) && !meter.is_over(), "{:?}", meter.spent());
+        assert!(
+            meter.spent() < Duration::from_millis(5) && !meter.is_over(),
+            "{:?}",
+            meter.spent()
+        );
         meter
             .charge(async {
                 let began = Instant::now();

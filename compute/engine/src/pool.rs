@@ -2,7 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use wasmtime::{Config as WasmConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
+use wasmtime::{
+    Config as WasmConfig, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
+    WasmBacktraceDetails,
+};
 
 use crate::{Config, Error};
 
@@ -26,9 +29,7 @@ pub(crate) fn engine(config: &Config) -> Result<Engine, Error> {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memory_size((config.memory_max_mib as usize) << 20)
         .table_elements(config.table_elements_max)
-        // What an instance leaves dirty up to here is cleared by hand instead of being unmapped:
-        // unmapping interrupts every other core that runs this process.
-        .linear_memory_keep_resident(1 << 20)
+        .linear_memory_keep_resident(config.keep_resident_kib << 10)
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(32 << 10)
         .decommit_batch_size(32)

@@ -24,16 +24,23 @@ use crate::{
     meter::Meter,
 };
 
+/// The head of a response with its body, or why there is none.
+pub(crate) type Outcome = Result<http::Response<WasiBody>, Fault>;
+
 /// Where the outcome of a request goes: to the one who waits for the head, and to the body.
 pub(crate) struct Answer {
-    sender: Mutex<Option<oneshot::Sender<Result<http::Response<WasiBody>, Fault>>>>,
+    sender: Mutex<Option<oneshot::Sender<Outcome>>>,
     fault: OnceLock<Fault>,
     request_too_large: AtomicBool,
 }
 
 impl Answer {
-    pub(crate) fn new(sender: oneshot::Sender<Result<http::Response<WasiBody>, Fault>>) -> Self {
-        Self { sender: Mutex::new(Some(sender)), fault: OnceLock::new(), request_too_large: AtomicBool::new(false) }
+    pub(crate) fn new(sender: oneshot::Sender<Outcome>) -> Self {
+        Self {
+            sender: Mutex::new(Some(sender)),
+            fault: OnceLock::new(),
+            request_too_large: AtomicBool::new(false),
+        }
     }
 
     /// The guest set its response.
@@ -48,7 +55,11 @@ impl Answer {
 
     /// The request failed. Called before the store is dropped: see `Outbound`.
     fn fail(&self, fault: Fault) {
-        let fault = if self.request_too_large.load(Ordering::Relaxed) { Fault::RequestTooLarge } else { fault };
+        let fault = if self.request_too_large.load(Ordering::Relaxed) {
+            Fault::RequestTooLarge
+        } else {
+            fault
+        };
         let _ = self.fault.set(fault.clone());
         self.send(Err(fault));
     }
@@ -61,7 +72,7 @@ impl Answer {
         self.fault.get().cloned()
     }
 
-    fn send(&self, outcome: Result<http::Response<WasiBody>, Fault>) {
+    fn send(&self, outcome: Outcome) {
         if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = sender.send(outcome);
         }
@@ -89,13 +100,27 @@ enum End {
 impl Job {
     /// Runs on the worker's thread, once.
     pub(crate) async fn run(self, worker: Arc<Worker>) {
-        let Self { release, invocation, request, deadline, answer, reader, permit } = self;
+        let Self {
+            release,
+            invocation,
+            request,
+            deadline,
+            answer,
+            reader,
+            permit,
+        } = self;
         let _awake = worker.ticker.awake();
-        let request = request.map(|inner| Inbound { inner, left: release.limits().request_body_bytes(), answer: answer.clone() });
+        let request = request.map(|inner| Inbound {
+            inner,
+            left: release.limits().request_body_bytes(),
+            answer: answer.clone(),
+        });
 
         let key = (invocation.tenant.id.clone(), release.id().clone());
         let mut instance = worker.idle.take(&key);
-        let meter = instance.as_ref().map_or_else(|| Arc::new(Meter::new()), |instance| instance.meter.clone());
+        let meter = instance
+            .as_ref()
+            .map_or_else(|| Arc::new(Meter::new()), |instance| instance.meter.clone());
         meter.begin(release.limits().cpu());
         let ended = {
             let work = async {
@@ -106,7 +131,10 @@ impl Job {
                     Some(instance) => instance,
                     none => none.insert(instantiate(&release, &invocation, &meter, &worker).await?),
                 };
-                instance.serve(invocation.clone(), request, answer.clone()).await.map_err(End::Error)
+                instance
+                    .serve(invocation.clone(), request, answer.clone())
+                    .await
+                    .map_err(End::Error)
             };
             let mut work = pin!(meter.charge(AssertUnwindSafe(work).catch_unwind()));
             tokio::select! {
@@ -144,7 +172,12 @@ impl Job {
     }
 }
 
-async fn instantiate(release: &Release, invocation: &Arc<Invocation>, meter: &Arc<Meter>, worker: &Worker) -> Result<Instance, End> {
+async fn instantiate(
+    release: &Release,
+    invocation: &Arc<Invocation>,
+    meter: &Arc<Meter>,
+    worker: &Worker,
+) -> Result<Instance, End> {
     let max = worker.config.instances_max as usize;
     let place = loop {
         if let Some(place) = Place::take(&worker.live, max) {
@@ -154,7 +187,11 @@ async fn instantiate(release: &Release, invocation: &Arc<Invocation>, meter: &Ar
             return Err(End::Fault(Fault::Overloaded));
         }
     };
-    let around = Surroundings { config: &worker.config, logs: &worker.logs, turns: &worker.turns };
+    let around = Surroundings {
+        config: &worker.config,
+        logs: &worker.logs,
+        turns: &worker.turns,
+    };
     Instance::new(release, invocation.clone(), meter.clone(), place, &around).await.map_err(|error| {
         if meter.exceeded() || error.is::<wasmtime::Trap>() {
             return End::Error(error);
@@ -197,5 +234,9 @@ fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocati
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

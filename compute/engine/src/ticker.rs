@@ -43,7 +43,11 @@ impl Ticker {
                     let Some(engine) = engine.upgrade() else { return };
                     engine.increment_epoch();
                     drop(engine);
-                    quiet = if running.load(Ordering::SeqCst) == 0 { quiet + 1 } else { 0 };
+                    quiet = if running.load(Ordering::SeqCst) == 0 {
+                        quiet + 1
+                    } else {
+                        0
+                    };
                     if quiet < QUIET_TICKS {
                         continue;
                     }
@@ -58,7 +62,11 @@ impl Ticker {
                 }
             }
         })?;
-        Ok(Self { running, asleep, thread: thread.thread().clone() })
+        Ok(Self {
+            running,
+            asleep,
+            thread: thread.thread().clone(),
+        })
     }
 
     /// Called when a guest starts.

@@ -64,7 +64,9 @@ impl Turns {
         let mut state = self.state();
         let State { ring, waiting, taken } = &mut *state;
         while let Some(tenant) = ring.pop_front() {
-            let Some(queue) = waiting.get_mut(&tenant) else { continue };
+            let Some(queue) = waiting.get_mut(&tenant) else {
+                continue;
+            };
             let sender = queue.pop_front();
             if queue.is_empty() {
                 waiting.remove(&tenant);

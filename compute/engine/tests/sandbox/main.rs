@@ -40,7 +40,9 @@ impl Capability for TestHost {
                 Ok(())
             })
         })?;
-        instance.func_wrap("panic", |_, (): ()| -> wasmtime::Result<()> { panic!("a host function panics, for a test") })
+        instance.func_wrap("panic", |_, (): ()| -> wasmtime::Result<()> {
+            panic!("a host function panics, for a test")
+        })
     }
 }
 
@@ -62,18 +64,37 @@ fn spec(work: &str) -> ReleaseSpec {
 }
 
 fn engine_with(config: Config) -> Engine {
-    Engine::new(Config { instances_max: 64, ..config }, vec![Arc::new(TestHost)]).unwrap()
+    Engine::new(
+        Config {
+            instances_max: 64,
+            ..config
+        },
+        vec![Arc::new(TestHost)],
+    )
+    .unwrap()
 }
 
 fn engine() -> Engine {
-    engine_with(Config { threads: 1, ..Config::default() })
+    engine_with(Config {
+        threads: 1,
+        ..Config::default()
+    })
 }
 
 fn tenant() -> Arc<TenantFacts> {
-    Arc::new(TenantFacts { id: TenantId::random(), slug: "acme".parse().unwrap(), name: "Acme".into(), plan: "free".into() })
+    Arc::new(TenantFacts {
+        id: TenantId::random(),
+        slug: "acme".parse().unwrap(),
+        name: "Acme".into(),
+        plan: "free".into(),
+    })
 }
 
-async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<u16, Fault> {
+async fn open(
+    engine: &Engine,
+    release: &Arc<Release>,
+    tenant: &Arc<TenantFacts>,
+) -> Result<http::Response<Body>, Fault> {
     let invocation = Invocation {
         tenant: tenant.clone(),
         service: release.service().clone(),
@@ -85,7 +106,13 @@ async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>)
         delivery: None,
     };
     let body: Body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    let response = engine.handle(release, invocation, http::Request::get("/").body(body).unwrap()).await?;
+    engine
+        .handle(release, invocation, http::Request::get("/").body(body).unwrap())
+        .await
+}
+
+async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<u16, Fault> {
+    let response = open(engine, release, tenant).await?;
     let status = response.status().as_u16();
     response.into_body().collect().await.unwrap();
     Ok(status)
@@ -118,11 +145,24 @@ async fn an_instance_is_reused_by_its_own_tenant_and_by_no_other() {
 #[tokio::test]
 async fn isolation_by_request_means_a_fresh_instance_every_time() {
     let engine = engine();
-    let release = engine.load(ReleaseSpec { isolation: Isolation::Request, ..spec(ANSWER) }).await.unwrap();
+    let release = engine
+        .load(ReleaseSpec {
+            isolation: Isolation::Request,
+            ..spec(ANSWER)
+        })
+        .await
+        .unwrap();
     let tenant = tenant();
     for _ in 0..3 {
         assert_eq!(ask(&engine, &release, &tenant).await, Ok(201));
-        assert_eq!(quiet(&engine).await, Stats { instances: 0, idle: 0, in_flight: 0 });
+        assert_eq!(
+            quiet(&engine).await,
+            Stats {
+                instances: 0,
+                idle: 0,
+                in_flight: 0
+            }
+        );
     }
 }
 
@@ -142,7 +182,11 @@ async fn every_way_to_fail_costs_one_request_and_the_instance() {
     let healthy = engine.load(spec(ANSWER)).await.unwrap();
     let tenant = tenant();
     for (work, fault) in cases {
-        let limits = Limits { cpu_ms: 20, wall_ms: if work == LOOP { 10_000 } else { 500 }, ..Limits::default() };
+        let limits = Limits {
+            cpu_ms: 20,
+            wall_ms: if work == LOOP { 10_000 } else { 500 },
+            ..Limits::default()
+        };
         let release = engine.load(ReleaseSpec { limits, ..spec(work) }).await.unwrap();
         assert_eq!(ask(&engine, &release, &tenant).await, Err(fault.clone()), "{work}");
         quiet(&engine).await;
@@ -153,7 +197,16 @@ async fn every_way_to_fail_costs_one_request_and_the_instance() {
 #[tokio::test]
 async fn a_loop_on_the_same_thread_does_not_hold_up_another_tenant() {
     let engine = engine();
-    let looping = engine.load(ReleaseSpec { limits: Limits { cpu_ms: 300, ..Limits::default() }, ..spec(LOOP) }).await.unwrap();
+    let looping = engine
+        .load(ReleaseSpec {
+            limits: Limits {
+                cpu_ms: 300,
+                ..Limits::default()
+            },
+            ..spec(LOOP)
+        })
+        .await
+        .unwrap();
     let healthy = engine.load(spec(ANSWER)).await.unwrap();
     let (attacker, victim) = (tenant(), tenant());
     let stop = Arc::new(AtomicBool::new(false));
@@ -177,7 +230,13 @@ async fn a_loop_on_the_same_thread_does_not_hold_up_another_tenant() {
         slowest = slowest.max(began.elapsed());
     }
     stop.store(true, Ordering::Relaxed);
-    assert!(attack.await.unwrap().iter().all(|outcome| *outcome == Err(Fault::CpuLimit)));
+    assert!(
+        attack
+            .await
+            .unwrap()
+            .iter()
+            .all(|outcome| *outcome == Err(Fault::CpuLimit))
+    );
     println!("slowest answer beside eight loops on one thread: {slowest:?}");
     // One loop's CPU budget is 300 ms: a victim that waited for any loop to end would be above it.
     assert!(slowest < Duration::from_millis(250), "{slowest:?}");
@@ -185,9 +244,23 @@ async fn a_loop_on_the_same_thread_does_not_hold_up_another_tenant() {
 
 #[tokio::test]
 async fn beyond_its_concurrency_and_queue_a_tenant_is_refused_and_others_are_not() {
-    let engine = engine_with(Config { threads: 1, queue_max: 0, ..Config::default() });
-    let limits = Limits { concurrency: 1, wall_ms: 400, ..Limits::default() };
-    let waiting = engine.load(ReleaseSpec { limits, ..spec("(call $wait)") }).await.unwrap();
+    let engine = engine_with(Config {
+        threads: 1,
+        queue_max: 0,
+        ..Config::default()
+    });
+    let limits = Limits {
+        concurrency: 1,
+        wall_ms: 400,
+        ..Limits::default()
+    };
+    let waiting = engine
+        .load(ReleaseSpec {
+            limits,
+            ..spec("(call $wait)")
+        })
+        .await
+        .unwrap();
     let (acme, globex) = (tenant(), tenant());
     let first = tokio::spawn({
         let (engine, waiting, acme) = (engine.clone(), waiting.clone(), acme.clone());
@@ -212,13 +285,19 @@ async fn a_guest_stops_when_nobody_waits_for_its_answer() {
     }
     asking.abort();
     // The wall limit is ten seconds; this test would time out before it.
-    let stopped = tokio::time::timeout(Duration::from_secs(5), quiet(&engine)).await.unwrap();
+    let stopped = tokio::time::timeout(Duration::from_secs(5), quiet(&engine))
+        .await
+        .unwrap();
     assert_eq!(stopped.idle, 0);
 }
 
 #[tokio::test]
 async fn idle_instances_expire() {
-    let engine = engine_with(Config { threads: 1, idle_seconds: 0, ..Config::default() });
+    let engine = engine_with(Config {
+        threads: 1,
+        idle_seconds: 0,
+        ..Config::default()
+    });
     let release = engine.load(spec(ANSWER)).await.unwrap();
     assert_eq!(ask(&engine, &release, &tenant()).await, Ok(201));
     while engine.stats().instances > 0 {
@@ -229,21 +308,68 @@ async fn idle_instances_expire() {
 #[tokio::test]
 async fn an_import_that_was_not_granted_names_the_capability_to_list() {
     let engine = engine();
-    let refused = engine.load(ReleaseSpec { capabilities: Vec::new(), ..spec(ANSWER) }).await.unwrap_err();
-    assert_eq!(refused.to_string(), "imports terrace:test/host: add \"test-host\" to capabilities");
-    let unknown = engine.load(ReleaseSpec { capabilities: vec!["test-hots".into()], ..spec(ANSWER) }).await.unwrap_err();
-    assert_eq!(unknown.to_string(), "there is no capability \"test-hots\"; did you mean \"test-host\"?");
-    let garbage = engine.load(ReleaseSpec { component: Bytes::from_static(b"not wasm"), ..spec(ANSWER) }).await.unwrap_err();
+    let refused = engine
+        .load(ReleaseSpec {
+            capabilities: Vec::new(),
+            ..spec(ANSWER)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "imports terrace:test/host: add \"test-host\" to capabilities"
+    );
+    let unknown = engine
+        .load(ReleaseSpec {
+            capabilities: vec!["test-hots".into()],
+            ..spec(ANSWER)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "there is no capability \"test-hots\"; did you mean \"test-host\"?"
+    );
+    let garbage = engine
+        .load(ReleaseSpec {
+            component: Bytes::from_static(b"not wasm"),
+            ..spec(ANSWER)
+        })
+        .await
+        .unwrap_err();
     assert!(matches!(garbage, Error::Compile(_)), "{garbage}");
-    let greedy = engine.load(ReleaseSpec { limits: Limits { memory_mib: 4096, ..Limits::default() }, ..spec(ANSWER) }).await.unwrap_err();
-    assert_eq!(greedy.to_string(), "limits.memory_mib is 4096, and this node allows 256");
+    let greedy = engine
+        .load(ReleaseSpec {
+            limits: Limits {
+                memory_mib: 4096,
+                ..Limits::default()
+            },
+            ..spec(ANSWER)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        greedy.to_string(),
+        "limits.memory_mib is 4096, and this node allows 256"
+    );
 }
 
 #[tokio::test]
 async fn compiled_code_is_believed_only_when_this_installation_signed_it() {
     let dir = tempfile::tempdir().unwrap();
-    let config = |key| Config { threads: 1, cache_dir: Some(dir.path().into()), cache_key: Some([key; 32]), ..Config::default() };
-    let file = || std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).next().unwrap();
+    let config = |key| Config {
+        threads: 1,
+        cache_dir: Some(dir.path().into()),
+        cache_key: Some([key; 32]),
+        ..Config::default()
+    };
+    let file = || {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .next()
+            .unwrap()
+    };
 
     engine_with(config(1)).load(spec(ANSWER)).await.unwrap();
     let written = std::fs::read(file()).unwrap();
@@ -269,4 +395,77 @@ async fn compiled_code_is_believed_only_when_this_installation_signed_it() {
     let ours = inode(file());
     engine_with(config(2)).load(spec(ANSWER)).await.unwrap();
     assert_ne!(inode(file()), ours);
+}
+
+#[tokio::test]
+async fn a_body_comes_whole_or_as_an_error_and_never_short() {
+    let engine = engine();
+    let (tenant, begin) = (tenant(), "(call $begin (local.get $outparam)) (call $write)");
+    let limits = Limits {
+        cpu_ms: 20,
+        response_body_kib: 2,
+        ..Limits::default()
+    };
+    let fault = async |work: &str| {
+        let release = engine
+            .load(ReleaseSpec {
+                limits,
+                ..spec(&format!("{begin} {work}"))
+            })
+            .await
+            .unwrap();
+        let response = open(&engine, &release, &tenant).await.unwrap();
+        let error = response
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes().len())
+            .unwrap_err();
+        quiet(&engine).await;
+        error.downcast_ref::<Fault>().cloned()
+    };
+    assert_eq!(fault("unreachable").await, Some(Fault::Trap));
+    assert_eq!(fault(LOOP).await, Some(Fault::CpuLimit));
+    assert_eq!(
+        fault("(call $write) (call $write) (call $finish)").await,
+        Some(Fault::ResponseTooLarge)
+    );
+
+    let release = engine
+        .load(ReleaseSpec {
+            limits,
+            ..spec(&format!("{begin} (call $write) (call $finish)"))
+        })
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let response = open(&engine, &release, &tenant).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 2_000);
+        assert_eq!(
+            quiet(&engine).await,
+            Stats {
+                instances: 1,
+                idle: 1,
+                in_flight: 0
+            }
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_guest_stops_when_its_body_is_dropped_half_read() {
+    let engine = engine();
+    let release = engine
+        .load(spec("(call $begin (local.get $outparam)) (call $write) (call $wait)"))
+        .await
+        .unwrap();
+    let response = open(&engine, &release, &tenant()).await.unwrap();
+    let mut body = response.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1_000);
+    drop(body);
+    // The wall limit is ten seconds.
+    let stopped = tokio::time::timeout(Duration::from_secs(5), quiet(&engine))
+        .await
+        .unwrap();
+    assert_eq!(stopped.instances, 0);
 }

@@ -1,11 +1,26 @@
 ;; A service by hand: it answers with status 200 plus the number of requests that this instance has
 ;; served, after the work that a test puts in place of WORK.
+;; $begin answers with a body to come, $write writes 1,000 bytes of it, $finish ends it.
 (component
+  (import "wasi:io/error@0.2.0" (instance $failure (export "error" (type $error (sub resource)))))
+  (alias export $failure "error" (type $io-error))
+  (import "wasi:io/streams@0.2.0" (instance $io
+    (alias outer 1 $io-error (type $io-error))
+    (export "error" (type $error (eq $io-error)))
+    (export "output-stream" (type $stream (sub resource)))
+    (type $failed (variant (case "last-operation-failed" (own $error)) (case "closed")))
+    (export "stream-error" (type $stream-error (eq $failed)))
+    (export "[method]output-stream.blocking-write-and-flush"
+      (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $stream-error)))))))
+  (alias export $io "output-stream" (type $output-stream))
   (import "wasi:http/types@0.2.0" (instance $http
     (export "fields" (type $fields (sub resource)))
     (export "incoming-request" (type $request (sub resource)))
     (export "outgoing-response" (type $response (sub resource)))
     (export "response-outparam" (type $outparam (sub resource)))
+    (export "outgoing-body" (type $body (sub resource)))
+    (alias outer 1 $output-stream (type $output-stream))
+    (export "output-stream" (type $stream (eq $output-stream)))
     (type $dns (record (field "rcode" (option string)) (field "info-code" (option u16))))
     (export "DNS-error-payload" (type $dns-payload (eq $dns)))
     (type $tls (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
@@ -32,6 +47,9 @@
     (export "[constructor]fields" (func (result (own $fields))))
     (export "[constructor]outgoing-response" (func (param "headers" (own $fields)) (result (own $response))))
     (export "[method]outgoing-response.set-status-code" (func (param "self" (borrow $response)) (param "status-code" u16) (result (result))))
+    (export "[method]outgoing-response.body" (func (param "self" (borrow $response)) (result (result (own $body)))))
+    (export "[method]outgoing-body.write" (func (param "self" (borrow $body)) (result (result (own $stream)))))
+    (export "[static]outgoing-body.finish" (func (param "this" (own $body)) (param "trailers" (option (own $fields))) (result (result (error $error)))))
     (export "[static]response-outparam.set" (func (param "param" (own $outparam)) (param "response" (result (own $response) (error $error)))))))
   (import "terrace:test/host" (instance $host
     (export "wait" (func))
@@ -39,12 +57,20 @@
   (alias export $http "incoming-request" (type $request))
   (alias export $http "response-outparam" (type $outparam))
 
-  (core module $memory (memory (export "memory") 1))
+  (core module $memory
+    (memory (export "memory") 1)
+    ;; Only for the text of an error, which nobody reads.
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
   (core instance $memory (instantiate $memory))
   (core func $fields (canon lower (func $http "[constructor]fields")))
   (core func $response (canon lower (func $http "[constructor]outgoing-response")))
   (core func $status (canon lower (func $http "[method]outgoing-response.set-status-code")))
-  (core func $set (canon lower (func $http "[static]response-outparam.set") (memory $memory "memory")))
+  (core func $set (canon lower (func $http "[static]response-outparam.set") (memory (core memory $memory "memory"))))
+  (core func $body (canon lower (func $http "[method]outgoing-response.body") (memory (core memory $memory "memory"))))
+  (core func $stream (canon lower (func $http "[method]outgoing-body.write") (memory (core memory $memory "memory"))))
+  (core func $finish (canon lower (func $http "[static]outgoing-body.finish") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (core func $write (canon lower (func $io "[method]output-stream.blocking-write-and-flush") (memory (core memory $memory "memory"))))
+  (core func $close (canon resource.drop $output-stream))
   (core func $drop (canon resource.drop $request))
   (core func $wait (canon lower (func $host "wait")))
   (core func $panic (canon lower (func $host "panic")))
@@ -54,11 +80,32 @@
     (import "host" "response" (func $response (param i32) (result i32)))
     (import "host" "status" (func $status (param i32 i32) (result i32)))
     (import "host" "set" (func $set (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
+    (import "host" "body" (func $body (param i32 i32)))
+    (import "host" "stream" (func $stream (param i32 i32)))
+    (import "host" "finish" (func $end (param i32 i32 i32 i32)))
+    (import "host" "write" (func $write-to (param i32 i32 i32 i32)))
+    (import "host" "close" (func $close (param i32)))
     (import "host" "drop" (func $drop (param i32)))
     (import "host" "wait" (func $wait))
     (import "host" "panic" (func $panic))
     (import "memory" "memory" (memory 1))
     (global $uses (mut i32) (i32.const 0))
+    (global $made-body (mut i32) (i32.const 0))
+    (global $made-stream (mut i32) (i32.const 0))
+    (func $begin (param $outparam i32)
+      (local $made i32)
+      (local.set $made (call $response (call $fields)))
+      (call $body (local.get $made) (i32.const 16))
+      (global.set $made-body (i32.load (i32.const 20)))
+      (call $stream (global.get $made-body) (i32.const 16))
+      (global.set $made-stream (i32.load (i32.const 20)))
+      (call $set (local.get $outparam) (i32.const 0) (local.get $made) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
+    (func $write
+      (call $write-to (global.get $made-stream) (i32.const 1024) (i32.const 1000) (i32.const 16))
+      (if (i32.load8_u (i32.const 16)) (then unreachable)))
+    (func $finish
+      (call $close (global.get $made-stream))
+      (call $end (global.get $made-body) (i32.const 0) (i32.const 0) (i32.const 64)))
     (func $deeper (param i32) (result i32) (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))
     (func $answer (param $outparam i32)
       (local $made i32)
@@ -72,7 +119,9 @@
   (core instance $service (instantiate $service
     (with "host" (instance
       (export "fields" (func $fields)) (export "response" (func $response)) (export "status" (func $status))
-      (export "set" (func $set)) (export "drop" (func $drop)) (export "wait" (func $wait)) (export "panic" (func $panic))))
+      (export "set" (func $set)) (export "drop" (func $drop)) (export "body" (func $body))
+      (export "stream" (func $stream)) (export "finish" (func $finish)) (export "write" (func $write)) (export "close" (func $close))
+      (export "wait" (func $wait)) (export "panic" (func $panic))))
     (with "memory" (instance $memory))))
 
   (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
