@@ -1,5 +1,7 @@
 //! The laws of migrations, over a real PostgreSQL: once, whole, resumable, and one tenant alone.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
 use std::{sync::Arc, time::Duration};
 
 use terrace_data_migrate::{Config, Error, File, Migrations, apply, apply_all};
@@ -90,7 +92,7 @@ async fn a_runner_that_is_killed_inside_a_migration_leaves_nothing_of_it_and_the
         .batch_execute(&format!("LOCK TABLE {tenant}_notes.note IN SHARE ROW EXCLUSIVE MODE"))
         .await
         .unwrap();
-    let all = migrations(&[NOTES, FIRST, UNIQUE]);
+    let all = migrations(&[NOTES, &format!("CREATE TABLE before_it (id bigint); {FIRST}"), UNIQUE]);
     let (pool, id, config) = (
         world.directory.pool().clone(),
         tenant.clone(),
@@ -112,6 +114,8 @@ async fn a_runner_that_is_killed_inside_a_migration_leaves_nothing_of_it_and_the
         Err(Error::Ledger(_) | Error::Statement { .. })
     ));
     blocking.rollback().await.unwrap();
+    let half = "SELECT count(*) FROM pg_tables WHERE tablename = 'before_it'";
+    assert_eq!(world.count(half).await, 0, "what the migration did before is undone");
     assert_eq!(
         world.count(&format!("SELECT count(*) FROM {tenant}_notes.note")).await,
         0

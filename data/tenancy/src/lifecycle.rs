@@ -51,7 +51,7 @@ impl Operation {
         let row = transaction
             .query_one(
                 "INSERT INTO terrace.lifecycle (tenant, kind, step, steps, context)
-                 VALUES ($1, $2, $3, jsonb_build_array(jsonb_build_object('step', $3::text, 'at', now())), $4::text::jsonb) RETURNING id",
+                 VALUES ($1, $2, $3, jsonb_build_array(jsonb_build_object('step', $3::text, 'at', clock_timestamp())), $4::text::jsonb) RETURNING id",
                 &[&tenant.as_str(), &kind.as_str(), &step.as_str(), &context.as_ref().map(Json::to_string)],
             )
             .await?;
@@ -69,7 +69,7 @@ impl Operation {
     pub(crate) async fn record(&self, transaction: &Transaction<'_>, step: Step, evidence: &Json) -> Result<(), Error> {
         transaction
             .execute(
-                "UPDATE terrace.lifecycle SET step = $2, steps = steps || jsonb_build_object('step', $2::text, 'at', now()),
+                "UPDATE terrace.lifecycle SET step = $2, steps = steps || jsonb_build_object('step', $2::text, 'at', clock_timestamp()),
                         evidence = evidence || $3::text::jsonb, error = NULL WHERE id = $1",
                 &[&self.id, &step.as_str(), &evidence.to_string()],
             )

@@ -1,7 +1,9 @@
 //! One turn of one (service, tenant): a few events, one after the other.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt;
+use terrace_events_log::Event;
 use tracing::{debug, warn};
 
 use crate::{DeliverError, Dispatcher, Error, ready::Key};
@@ -52,6 +54,16 @@ impl Dispatcher {
         outcome
     }
 
+    /// One delivery. A panic in it counts as a failure of this event: it must not take a worker, and
+    /// with it all other tenants, away.
+    async fn deliver_one(&self, key: &Key, event: &Event) -> Result<(), DeliverError> {
+        let delivery = AssertUnwindSafe(self.deliver.deliver(&key.0, &key.1, event));
+        delivery
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(DeliverError::Failed("the delivery panicked".to_owned())))
+    }
+
     async fn deliver_some(&self, key: &Key, kinds: &[String]) -> Result<Outcome, Error> {
         // Read again: before the turn, another node may have moved it.
         let mut cursor = self.cursor(key).await?;
@@ -66,7 +78,7 @@ impl Dispatcher {
                 self.advance(key, event.seq - 1).await?;
                 cursor.exists = true;
             }
-            let Err(error) = self.deliver.deliver(&key.0, &key.1, event).await else {
+            let Err(error) = self.deliver_one(key, event).await else {
                 debug!(service.name = %key.0, tenant.id = %key.1, event.seq = event.seq, "Delivered an event");
                 self.advance(key, event.seq).await?;
                 cursor.attempts = 0;

@@ -1,5 +1,7 @@
 //! The laws of a live stream: nothing missing, nothing silent, nothing unbounded.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
 use std::{
     sync::{
         Arc, Mutex,

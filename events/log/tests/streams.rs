@@ -1,6 +1,11 @@
 //! The laws of a tenant's stream, over a real PostgreSQL.
 
-use std::{sync::Arc, time::Duration};
+#![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use terrace_data_router::{Router, Trusted, Value};
 use terrace_data_tenancy::testing::{World, deadline, principal};
@@ -56,9 +61,11 @@ async fn publishers_at_once_give_a_dense_sequence_of_which_a_reader_skips_nothin
     // The reader runs while they write.
     let mut seen: Vec<Event> = Vec::new();
     let all = PUBLISHERS * COMMITS * 2;
+    let deadline = Instant::now() + Duration::from_secs(60);
     while seen.len() < all {
         let after = seen.last().map_or(0, |event| event.seq);
         seen.extend(log.read(&tenant, after, 7).await.unwrap());
+        assert!(Instant::now() < deadline, "the reader is stuck at {after}");
     }
     for publisher in publishers {
         publisher.await.unwrap();

@@ -1,5 +1,7 @@
 //! The laws of the directory, over a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
 mod builds;
 mod create;
 mod delete;
