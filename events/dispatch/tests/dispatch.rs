@@ -148,7 +148,6 @@ impl Stage {
             tries_max: 4,
             quantum: 3,
             concurrency,
-            ..Config::default()
         };
         let pool = self.world.directory.pool().clone();
         let log = Arc::new(Postgres::new(pool.clone()));
