@@ -49,7 +49,13 @@ pub(crate) fn compare(targets: &[Target]) -> Result<Vec<Seen>> {
 fn run(target: &Target, seconds: u32) -> Result<Seen> {
     let script = script(target)?;
     let output = Command::new("wrk")
-        .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), "--latency", "-s"])
+        .args([
+            "-t1",
+            &format!("-c{CONNECTIONS}"),
+            &format!("-d{seconds}s"),
+            "--latency",
+            "-s",
+        ])
         .arg(&script)
         .arg(&target.url)
         .output()
@@ -58,8 +64,17 @@ fn run(target: &Target, seconds: u32) -> Result<Seen> {
     if text.contains("Non-2xx") || text.contains("Socket errors") || !output.status.success() {
         bail!("not every request of {} was answered well:\n{text}", target.url);
     }
-    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(|rest| rest.trim().to_owned()).with_context(|| format!("read wrk's {name}:\n{text}"));
-    Ok(Seen { per_second: field("Requests/sec:")?.parse()?, p50_ms: milliseconds(&field("50%")?)?, p99_ms: milliseconds(&field("99%")?)? })
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .map(|rest| rest.trim().to_owned())
+            .with_context(|| format!("read wrk's {name}:\n{text}"))
+    };
+    Ok(Seen {
+        per_second: field("Requests/sec:")?.parse()?,
+        p50_ms: milliseconds(&field("50%")?)?,
+        p99_ms: milliseconds(&field("99%")?)?,
+    })
 }
 
 fn script(target: &Target) -> Result<PathBuf> {
@@ -68,7 +83,9 @@ fn script(target: &Target) -> Result<PathBuf> {
         text.push_str(&format!("wrk.headers[\"Cookie\"] = \"{}\"\n", target.cookies));
     }
     if let Some(body) = &target.body {
-        text.push_str(&format!("wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/json\"\nwrk.body = '{body}'\n"));
+        text.push_str(&format!(
+            "wrk.method = \"POST\"\nwrk.headers[\"Content-Type\"] = \"application/json\"\nwrk.body = '{body}'\n"
+        ));
     }
     let path = std::env::temp_dir().join(format!("terrace-figures-{}.lua", std::process::id()));
     fs::write(&path, text).context("write wrk's script")?;
@@ -90,7 +107,10 @@ fn milliseconds(text: &str) -> Result<f64> {
 impl Seen {
     /// `3,120/s, p50 4.1 ms, p99 9.8 ms`
     pub(crate) fn describe(&self) -> String {
-        format!("{:.0}/s, p50 {:.2} ms, p99 {:.2} ms", self.per_second, self.p50_ms, self.p99_ms)
+        format!(
+            "{:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
+            self.per_second, self.p50_ms, self.p99_ms
+        )
     }
 
     /// Our throughput over the peer's.

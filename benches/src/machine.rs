@@ -4,8 +4,30 @@
 pub(crate) fn describe() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = read("/proc/meminfo").lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) >> 20;
-    let model = read("/proc/cpuinfo").lines().find_map(|line| line.strip_prefix("model name")?.split(':').nth(1).map(str::trim).map(str::to_owned)).unwrap_or_default();
+    let memory = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()
+        })
+        .unwrap_or(0)
+        >> 20;
+    let model = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("model name")?
+                .split(':')
+                .nth(1)
+                .map(str::trim)
+                .map(str::to_owned)
+        })
+        .unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
-    format!("Machine: {cores} cores ({model}), {memory} GiB, Linux {}; load generator and database on the same cores.", kernel.trim())
+    format!(
+        "Machine: {cores} cores ({model}), {memory} GiB, Linux {}; load generator and database on the same cores.",
+        kernel.trim()
+    )
 }

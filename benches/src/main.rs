@@ -3,8 +3,8 @@
 //! Absolute numbers depend on the machine; ratios are what counts. Peers are measured in turns with
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
-mod machine;
 mod load;
+mod machine;
 mod native;
 mod rest;
 mod sandbox;
@@ -54,7 +54,10 @@ fn main() -> Result<()> {
     println!("\n{}\n", machine::describe());
     println!("| what | Terrace | peer | ratio |\n|---|---|---|---|");
     for figure in figures {
-        println!("| {} | {} | {} | {} |", figure.what, figure.ours, figure.peer, figure.ratio);
+        println!(
+            "| {} | {} | {} | {} |",
+            figure.what, figure.ours, figure.peer, figure.ratio
+        );
     }
     Ok(())
 }

@@ -9,14 +9,21 @@ use tokio::net::TcpListener;
 /// `native-task ADDRESS DATABASE`: the tasks service on tokio-postgres and deadpool, without a
 /// sandbox, a guard, roles or a gateway.
 pub(crate) fn serve_task(arguments: &[String]) -> Result<()> {
-    let (address, database) = (arguments.first().context("an address")?, arguments.get(1).context("a database")?);
+    let (address, database) = (
+        arguments.first().context("an address")?,
+        arguments.get(1).context("a database")?,
+    );
     let database: tokio_postgres::Config = database.parse().context("read the database's address")?;
     serve(address, async move {
         let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tasks/service");
         let host = native::Postgres::open(database, "native_peer", &service, 16).await?;
         let facts = |_: &http::request::Parts| {
             let mut facts = native::Facts::of("acme");
-            facts.caller = Some(Caller { member: "peer".to_owned(), name: "Peer".to_owned(), role: Role::Owner });
+            facts.caller = Some(Caller {
+                member: "peer".to_owned(),
+                name: "Peer".to_owned(),
+                role: Role::Owner,
+            });
             facts
         };
         Ok(native::install(tasks::router(), Arc::new(host), facts))

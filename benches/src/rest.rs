@@ -6,9 +6,13 @@ use terrace_tests_harness::{Options, Part, Terrace};
 use crate::Figure;
 
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
-    let terrace = Terrace::start(Options { sites: true, ..Options::default() }).await?;
+    let terrace = Terrace::start(Options::default()).await?;
     let memory = |part| Ok::<_, anyhow::Error>(proportional_kib(terrace.pid(part)?)?);
-    let (edge, node, database) = (memory(Part::Edge)?, memory(Part::Node)?, tree_kib(terrace.pid(Part::Database)?)?);
+    let (edge, node, database) = (
+        memory(Part::Edge)?,
+        memory(Part::Node)?,
+        tree_kib(terrace.pid(Part::Database)?)?,
+    );
     let mib = |kib: u64| format!("{:.0} MiB", kib as f64 / 1024.0);
     Ok(vec![Figure {
         what: "memory at rest, two tenants, three services, two sites",
@@ -21,7 +25,10 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
 /// The proportional set size: shared pages count once over all processes that share them.
 fn proportional_kib(pid: i32) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("read a process's memory")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("find Pss")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .context("find Pss")?;
     line.trim().trim_end_matches("kB").trim().parse().context("read Pss")
 }
 

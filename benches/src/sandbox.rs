@@ -36,20 +36,45 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let reused = load::compare(&targets)?;
     deploy(&client, "request").await?;
     let fresh = load::compare(&targets)?;
-    let serve = |seen: &[load::Seen]| seen.get(2).map_or_else(|| ("wasmtime serve is not installed".to_owned(), "-".to_owned()), |peer| (format!("wasmtime serve 48: {}", peer.describe()), seen[0].ratio(peer)));
+    let serve = |seen: &[load::Seen]| {
+        seen.get(2).map_or_else(
+            || ("wasmtime serve is not installed".to_owned(), "-".to_owned()),
+            |peer| (format!("wasmtime serve 48: {}", peer.describe()), seen[0].ratio(peer)),
+        )
+    };
     let (serve_fresh, ratio_fresh) = serve(&fresh);
     let (serve_reused, ratio_reused) = serve(&reused);
     let mut figures = vec![
-        Figure { what: "an empty request, instance reused inside the tenant, all limits on", ours: reused[0].describe(), peer: format!("native axum: {}", reused[1].describe()), ratio: reused[0].ratio(&reused[1]) },
-        Figure { what: "the same", ours: reused[0].describe(), peer: serve_reused, ratio: ratio_reused },
-        Figure { what: "an empty request, fresh instance each, all limits on", ours: fresh[0].describe(), peer: serve_fresh, ratio: ratio_fresh },
+        Figure {
+            what: "an empty request, instance reused inside the tenant, all limits on",
+            ours: reused[0].describe(),
+            peer: format!("native axum: {}", reused[1].describe()),
+            ratio: reused[0].ratio(&reused[1]),
+        },
+        Figure {
+            what: "the same",
+            ours: reused[0].describe(),
+            peer: serve_reused,
+            ratio: ratio_reused,
+        },
+        Figure {
+            what: "an empty request, fresh instance each, all limits on",
+            ours: fresh[0].describe(),
+            peer: serve_fresh,
+            ratio: ratio_fresh,
+        },
     ];
     figures.extend(instances().await?);
     Ok(figures)
 }
 
 fn target(port: u16) -> Target {
-    Target { url: format!("http://127.0.0.1:{port}/api/hello/ping"), host: "acme.localhost".to_owned(), cookies: String::new(), body: None }
+    Target {
+        url: format!("http://127.0.0.1:{port}/api/hello/ping"),
+        host: "acme.localhost".to_owned(),
+        cookies: String::new(),
+        body: None,
+    }
 }
 
 fn component() -> Result<Vec<u8>> {
@@ -64,9 +89,10 @@ async fn deploy(client: &Client, isolation: &str) -> Result<()> {
         "migrations": [],
         "component": data_encoding::BASE64.encode(&component()?),
     });
-    let release = client.control(Method::POST, "/api/control/services/hello/releases", Some(body)).await?.success()?;
-    let activate = json!({ "release": release.body["id"] });
-    client.control(Method::POST, "/api/control/services/hello/activate", Some(activate)).await?.success()?;
+    client
+        .control(Method::POST, "/api/control/services/hello/releases", Some(body))
+        .await?
+        .success()?;
     Ok(())
 }
 
@@ -78,7 +104,15 @@ struct Wasmtime {
 
 impl Wasmtime {
     fn start() -> Result<Option<Self>> {
-        let program = [PathBuf::from("target/tools/bin/wasmtime"), PathBuf::from("wasmtime")].into_iter().find(|candidate| Command::new(candidate).arg("--version").stdout(Stdio::null()).status().is_ok());
+        let program = [PathBuf::from("target/tools/bin/wasmtime"), PathBuf::from("wasmtime")]
+            .into_iter()
+            .find(|candidate| {
+                Command::new(candidate)
+                    .arg("--version")
+                    .stdout(Stdio::null())
+                    .status()
+                    .is_ok()
+            });
         let Some(program) = program else { return Ok(None) };
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Command::new(program)
@@ -123,24 +157,51 @@ async fn instances() -> Result<Vec<Figure>> {
     }
     let micros = |took: &mut [Duration]| {
         let (p50, p99) = quantiles(took);
-        format!("p50 {:.0} µs, p99 {:.0} µs", p50.as_secs_f64() * 1e6, p99.as_secs_f64() * 1e6)
+        format!(
+            "p50 {:.0} µs, p99 {:.0} µs",
+            p50.as_secs_f64() * 1e6,
+            p99.as_secs_f64() * 1e6
+        )
     };
     let reused = micros(&mut took_reused);
     Ok(vec![
-        Figure { what: "one request in a fresh instance of an axum component, engine only", ours: micros(&mut took_fresh), peer: format!("in a reused one: {reused}"), ratio: "-".to_owned() },
-        Figure { what: "the first request ever of a tenant, engine only", ours: micros(&mut took_first), peer: format!("in a reused one: {reused}"), ratio: "-".to_owned() },
+        Figure {
+            what: "one request in a fresh instance of an axum component, engine only",
+            ours: micros(&mut took_fresh),
+            peer: format!("in a reused one: {reused}"),
+            ratio: "-".to_owned(),
+        },
+        Figure {
+            what: "the first request ever of a tenant, engine only",
+            ours: micros(&mut took_first),
+            peer: format!("in a reused one: {reused}"),
+            ratio: "-".to_owned(),
+        },
     ])
 }
 
 async fn load_release(engine: &Engine, isolation: Isolation) -> Result<Arc<Release>> {
-    let spec = ReleaseSpec { id: ReleaseId::random(), service: "hello".parse()?, component: component()?.into(), capabilities: Vec::new(), isolation, limits: Limits::default(), calls: Vec::new() };
+    let spec = ReleaseSpec {
+        id: ReleaseId::random(),
+        service: "hello".parse()?,
+        component: component()?.into(),
+        capabilities: Vec::new(),
+        isolation,
+        limits: Limits::default(),
+        calls: Vec::new(),
+    };
     Ok(engine.load(spec).await?)
 }
 
 fn tenant() -> Arc<TenantFacts> {
     #[expect(clippy::unwrap_used, reason = "a constant slug")]
     let slug = "acme".parse().unwrap();
-    Arc::new(TenantFacts { id: TenantId::random(), slug, name: "Acme".to_owned(), plan: "free".to_owned() })
+    Arc::new(TenantFacts {
+        id: TenantId::random(),
+        slug,
+        name: "Acme".to_owned(),
+        plan: "free".to_owned(),
+    })
 }
 
 async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<Duration> {
@@ -155,9 +216,15 @@ async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>)
         delivery: None,
     };
     let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
-    let request = Request::builder().uri("http://acme.localhost/api/hello/ping").body(body)?;
+    let request = Request::builder()
+        .uri("http://acme.localhost/api/hello/ping")
+        .body(body)?;
     let start = Instant::now();
     let response = engine.handle(release, invocation, request).await?;
-    response.into_body().collect().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(start.elapsed())
 }

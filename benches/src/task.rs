@@ -21,8 +21,15 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let client = terrace.client();
     let ada = client.sign_in("acme", "ada@acme.example").await?;
     // The free plan ends after 100 tasks.
-    client.call(&ada, Method::PUT, "/api/billing/plan", Some(json!({ "plan": "team" }))).await?.success()?;
-    let board = id(&client.post(&ada, "/api/tasks/boards", json!({ "title": "Figures" })).await?.success()?.body);
+    client
+        .call(&ada, Method::PUT, "/api/billing/plan", Some(json!({ "plan": "team" })))
+        .await?
+        .success()?;
+    let board = id(&client
+        .post(&ada, "/api/tasks/boards", json!({ "title": "Figures" }))
+        .await?
+        .success()?
+        .body);
     let path = format!("/api/tasks/boards/{board}/tasks");
     let body = json!({ "title": "A task like any other" });
     while !client.post(&ada, &path, body.clone()).await?.status.is_success() {}
@@ -41,23 +48,48 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let seen = load::compare(&[
         target(terrace.port, path.clone(), "acme.localhost", &ada.cookies),
         target(terrace.node_port, path, "acme.localhost", &ada.cookies),
-        target(peer.port, format!("/api/tasks/boards/{peer_board}/tasks"), "acme.localhost", ""),
+        target(
+            peer.port,
+            format!("/api/tasks/boards/{peer_board}/tasks"),
+            "acme.localhost",
+            "",
+        ),
     ])?;
-    let [edge, node, native] = seen[..] else { anyhow::bail!("three targets have three results") };
+    let [edge, node, native] = seen[..] else {
+        anyhow::bail!("three targets have three results")
+    };
     Ok(vec![
-        Figure { what: "create a task: edge, gateway, sandbox, database, event", ours: edge.describe(), peer: format!("native axum + deadpool, no event: {}", native.describe()), ratio: edge.ratio(&native) },
-        Figure { what: "the same without the edge", ours: node.describe(), peer: format!("the same: {}", native.describe()), ratio: node.ratio(&native) },
+        Figure {
+            what: "create a task: edge, gateway, sandbox, database, event",
+            ours: edge.describe(),
+            peer: format!("native axum + deadpool, no event: {}", native.describe()),
+            ratio: edge.ratio(&native),
+        },
+        Figure {
+            what: "the same without the edge",
+            ours: node.describe(),
+            peer: format!("the same: {}", native.describe()),
+            ratio: node.ratio(&native),
+        },
     ])
 }
 
 fn id(body: &Value) -> String {
-    body["id"].as_str().map_or_else(|| body["id"].to_string(), str::to_owned)
+    body["id"]
+        .as_str()
+        .map_or_else(|| body["id"].to_string(), str::to_owned)
 }
 
 /// The peer's own database in the same server, so that both write to the same disk.
 async fn database(terrace: &Terrace) -> Result<String> {
-    terrace.database().await?.batch_execute("CREATE DATABASE native_peer").await.context("make the peer's database")?;
-    let address = std::fs::read_to_string(terrace.path("run/database"))?.replace("dbname=terrace", "dbname=native_peer");
+    terrace
+        .database()
+        .await?
+        .batch_execute("CREATE DATABASE native_peer")
+        .await
+        .context("make the peer's database")?;
+    let address =
+        std::fs::read_to_string(terrace.path("run/database"))?.replace("dbname=terrace", "dbname=native_peer");
     let password = std::fs::read_to_string(terrace.path("secrets/postgres"))?;
     Ok(format!("{} password={}", address.trim(), password.trim()))
 }
@@ -71,8 +103,14 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let arguments = arguments.iter().map(|argument| argument.replace("{address}", &format!("127.0.0.1:{port}")));
-        let mut child = Command::new(program("terrace-benches")).args(arguments).stdout(Stdio::piped()).spawn().context("start a peer")?;
+        let arguments = arguments
+            .iter()
+            .map(|argument| argument.replace("{address}", &format!("127.0.0.1:{port}")));
+        let mut child = Command::new(program("terrace-benches"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start a peer")?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("read a peer")?).read_line(&mut line)?;
         anyhow::ensure!(line.trim() == "ready", "the peer did not start");
@@ -81,7 +119,16 @@ impl Peer {
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let output = tokio::process::Command::new("curl")
-            .args(["-s", "-X", "POST", "-H", "content-type: application/json", "-d", &body.to_string(), &format!("http://127.0.0.1:{}{path}", self.port)])
+            .args([
+                "-s",
+                "-X",
+                "POST",
+                "-H",
+                "content-type: application/json",
+                "-d",
+                &body.to_string(),
+                &format!("http://127.0.0.1:{}{path}", self.port),
+            ])
             .output()
             .await
             .context("start curl")?;

@@ -18,12 +18,24 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     for number in 0..TENANTS {
         let body = json!({ "slug": format!("figure-{number}"), "name": "Figure", "plan": "free" });
         let start = Instant::now();
-        client.control(Method::POST, "/api/control/tenants", Some(body)).await?.success()?;
+        client
+            .control(Method::POST, "/api/control/tenants", Some(body))
+            .await?
+            .success()?;
         took.push(start.elapsed());
     }
     let (p50, p99) = quantiles(&mut took);
-    let ours = format!("p50 {:.0} ms, p99 {:.0} ms", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3);
-    Ok(vec![Figure { what: "create a tenant: three services, by the API", ours, peer: "none in this run".to_owned(), ratio: "-".to_owned() }])
+    let ours = format!(
+        "p50 {:.0} ms, p99 {:.0} ms",
+        p50.as_secs_f64() * 1e3,
+        p99.as_secs_f64() * 1e3
+    );
+    Ok(vec![Figure {
+        what: "create a tenant: three services, by the API",
+        ours,
+        peer: "none in this run".to_owned(),
+        ratio: "-".to_owned(),
+    }])
 }
 
 /// The median and the 99th percentile.

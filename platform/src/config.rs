@@ -52,7 +52,10 @@ pub struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Self { port: 8081, directory_connections: 8 }
+        Self {
+            port: 8081,
+            directory_connections: 8,
+        }
     }
 }
 
@@ -63,7 +66,8 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or a key in it is not known.
     pub fn load(path: Option<&Path>) -> Result<Self> {
-        let mut config: Self = Self::file(path).map_or_else(|| Ok(Self::default()), |path| terrace_ground_config::load(&path))?;
+        let mut config: Self =
+            Self::file(path).map_or_else(|| Ok(Self::default()), |path| terrace_ground_config::load(&path))?;
         config.gateway.base_domain.clone_from(&config.base_domain.0);
         Ok(config)
     }

@@ -26,7 +26,11 @@ use serve::Front;
 
 /// Runs services: takes requests from the edge, and answers the control API.
 #[derive(Debug, Parser)]
-#[command(name = "terrace-node", version, after_help = "Example:\n  terrace-node --listen 127.0.0.1:8081 --data-dir /var/lib/terrace --database 'host=/run/postgresql user=terrace dbname=terrace'")]
+#[command(
+    name = "terrace-node",
+    version,
+    after_help = "Example:\n  terrace-node --listen 127.0.0.1:8081 --data-dir /var/lib/terrace --database 'host=/run/postgresql user=terrace dbname=terrace'"
+)]
 pub struct Options {
     /// Where to listen. Only edges may reach it: `/internal` asks for no token.
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
@@ -56,7 +60,10 @@ pub struct Options {
 /// # Errors
 /// The secret cannot be read.
 pub fn operator_token(secrets: &Secrets) -> Result<String> {
-    Ok(format!("op_{}", data_encoding::BASE64URL_NOPAD.encode(&secrets.bytes("operator-token")?)))
+    Ok(format!(
+        "op_{}",
+        data_encoding::BASE64URL_NOPAD.encode(&secrets.bytes("operator-token")?)
+    ))
 }
 
 /// Runs until it is asked to stop.
@@ -64,11 +71,17 @@ pub fn operator_token(secrets: &Secrets) -> Result<String> {
 /// # Errors
 /// One sentence, when it cannot listen or its configuration is wrong.
 pub async fn run(options: Options) -> Result<()> {
-    let format = if options.log_json { telemetry::Format::Json } else { telemetry::Format::Text };
+    let format = if options.log_json {
+        telemetry::Format::Json
+    } else {
+        telemetry::Format::Text
+    };
     telemetry::init(&options.log, format);
     let config = Config::load(options.config.as_deref())?;
     let secrets = Secrets::open(&options.data_dir.join("secrets"))?;
-    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("listen on {}", options.listen))?;
     let front = Arc::new(Front::new(&config.base_domain.0));
     info!("Listening on {}", options.listen);
     let serving = tokio::spawn(serve::accept(listener, front.clone(), stop(options.exit_with_parent)));

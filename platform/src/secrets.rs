@@ -24,7 +24,9 @@ impl Secrets {
     /// The folder cannot be made.
     pub fn open(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// The secret `name`, made on first use.
@@ -35,7 +37,10 @@ impl Secrets {
         let mut fresh = [0_u8; 32];
         getrandom::fill(&mut fresh).context("get randomness")?;
         let text = self.text(name, &HEXLOWER.encode(&fresh))?;
-        let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        let bytes = HEXLOWER
+            .decode(text.as_bytes())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok());
         bytes.with_context(|| format!("{} does not hold 64 hexadecimal digits", self.path(name).display()))
     }
 
@@ -52,16 +57,23 @@ impl Secrets {
             Err(_) => {}
         }
         let draft = self.path(&format!("{name}.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).with_context(|| format!("write {}", draft.display()))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .with_context(|| format!("write {}", draft.display()))?;
         writeln!(file, "{initial}").context("write a secret")?;
         file.sync_all().context("write a secret")?;
         let linked = fs::hard_link(&draft, &path);
         fs::remove_file(&draft).context("remove a draft")?;
         match linked {
             Ok(()) => Ok(initial.to_owned()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Ok(fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?.trim().to_owned())
-            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(fs::read_to_string(&path)
+                .with_context(|| format!("read {}", path.display()))?
+                .trim()
+                .to_owned()),
             Err(error) => bail!("cannot write {}: {error}", path.display()),
         }
     }
@@ -72,7 +84,13 @@ impl Secrets {
     /// The file cannot be written.
     pub fn replace(&self, path: &Path, text: &str) -> Result<()> {
         let draft = self.path(&format!("draft.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).with_context(|| format!("write {}", draft.display()))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .with_context(|| format!("write {}", draft.display()))?;
         writeln!(file, "{text}").with_context(|| format!("write {}", draft.display()))?;
         fs::rename(&draft, path).with_context(|| format!("write {}", path.display()))
     }

@@ -5,8 +5,8 @@
 
 mod child;
 mod client;
-mod deploy;
 mod demo;
+mod deploy;
 mod keys;
 
 use std::{
@@ -28,7 +28,11 @@ use client::Client;
 
 /// Starts PostgreSQL, a node and an edge, and watches them until Ctrl-C.
 #[derive(Debug, Parser)]
-#[command(name = "terrace-up", version, after_help = "Examples:\n  terrace-up --data-dir /var/lib/terrace\n  terrace-up --demo --services target/terrace/services --sites target/terrace/sites\n\nWhile it runs on a terminal: n stops or starts the node, d the database, q ends all.")]
+#[command(
+    name = "terrace-up",
+    version,
+    after_help = "Examples:\n  terrace-up --data-dir /var/lib/terrace\n  terrace-up --demo --services target/terrace/services --sites target/terrace/sites\n\nWhile it runs on a terminal: n stops or starts the node, d the database, q ends all."
+)]
 pub struct Options {
     /// Where state lives: the database, secrets, logs and the edge's snapshot.
     #[arg(long, default_value = ".terrace", value_name = "FOLDER")]
@@ -135,7 +139,13 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 /// Starts again what dies, and does what the keys say, until it is time to end.
-async fn watch(options: &Options, place: &Place, node: &mut Child, edge: &mut Child, database: &mut Option<Postgres>) -> Result<()> {
+async fn watch(
+    options: &Options,
+    place: &Place,
+    node: &mut Child,
+    edge: &mut Child,
+    database: &mut Option<Postgres>,
+) -> Result<()> {
     let mut keys = keys::read(options.exit_with_parent);
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -191,7 +201,13 @@ async fn revive_database(place: &Place, database: &mut Option<Postgres>) {
 /// The database's address without its password, as libpq and tokio-postgres read it.
 fn address(database: &Postgres) -> String {
     let connection = database.connection();
-    format!("host={} port={} user={} dbname={}", connection.socket_dir.display(), connection.port, connection.user, connection.database)
+    format!(
+        "host={} port={} user={} dbname={}",
+        connection.socket_dir.display(),
+        connection.port,
+        connection.user,
+        connection.database
+    )
 }
 
 impl Place {
@@ -237,7 +253,13 @@ pub(crate) fn say(who: &str, what: &str) {
 /// One supervisor per data folder: two would fight over one database.
 fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("up.lock");
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).with_context(|| format!("open {}", path.display()))?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).context("write the lock")?;
@@ -246,7 +268,11 @@ fn lock(data_dir: &Path) -> Result<File> {
         }
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string(&path).unwrap_or_default();
-            bail!("Terrace already runs on {} (process {}): stop it, or choose another --data-dir", data_dir.display(), holder.trim())
+            bail!(
+                "Terrace already runs on {} (process {}): stop it, or choose another --data-dir",
+                data_dir.display(),
+                holder.trim()
+            )
         }
         Err(TryLockError::Error(error)) => Err(error).context("lock the data folder"),
     }
@@ -259,7 +285,9 @@ async fn free_port(who: &str, port: u16, flag: &str) -> Result<()> {
         match TcpListener::bind(("127.0.0.1", port)) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > patience => {
-                bail!("port {port} for {who} cannot be used ({error}): end the program that has it, or choose another with {flag}")
+                bail!(
+                    "port {port} for {who} cannot be used ({error}): end the program that has it, or choose another with {flag}"
+                )
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -269,13 +297,17 @@ async fn free_port(who: &str, port: u16, flag: &str) -> Result<()> {
 /// Removes all state but the lock that we hold.
 async fn start_over(data_dir: &Path) -> Result<()> {
     let database = embedded::Config::in_directory(data_dir.join("postgres"), data_dir.join("secrets/postgres"));
-    Postgres::remove(&database).await?;
+    Postgres::erase(&database).await?;
     for entry in fs::read_dir(data_dir).context("read the data folder")?.flatten() {
         let path = entry.path();
         if entry.file_name() == "up.lock" {
             continue;
         }
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
         removed.with_context(|| format!("remove {}", path.display()))?;
     }
     say("fresh", "everything of before is removed");
@@ -284,15 +316,30 @@ async fn start_over(data_dir: &Path) -> Result<()> {
 
 fn print_addresses(place: &Place, demo: bool, took: Duration) {
     let (domain, port) = (&place.base_domain, place.port);
-    let operator = format!("{} / {}", demo::OPERATOR, place.secrets.text("operator-password", "").unwrap_or_default());
+    let operator = format!(
+        "{} / {}",
+        demo::OPERATOR,
+        place.secrets.text("operator-password", "").unwrap_or_default()
+    );
     println!("\nTerrace is up ({:.1} s).", took.as_secs_f64());
     if demo {
         for tenant in &demo::TENANTS {
             let title = format!("Tasks for {}", tenant.name);
             let address = format!("http://{}.{domain}:{port}", tenant.slug);
-            println!("  {title:<17} {address:<30} {} / {}", tenant.owner_email, demo::PASSWORD);
+            println!(
+                "  {title:<17} {address:<30} {} / {}",
+                tenant.owner_email,
+                demo::PASSWORD
+            );
         }
     }
-    println!("  {:<17} {:<30} {operator}", "Console", format!("http://console.{domain}:{port}"));
-    println!("\n  Logs in {}. Ctrl-C stops everything; state survives.", place.data_dir.join("log").display());
+    println!(
+        "  {:<17} {:<30} {operator}",
+        "Console",
+        format!("http://console.{domain}:{port}")
+    );
+    println!(
+        "\n  Logs in {}. Ctrl-C stops everything; state survives.",
+        place.data_dir.join("log").display()
+    );
 }

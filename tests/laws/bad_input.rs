@@ -15,21 +15,117 @@ async fn each_bad_request_gets_its_own_code() {
     let bomb = "x".repeat(60_000);
     let forged = format!("{}x", ada.cookies.split(';').next().unwrap());
     let cases: Vec<(&str, Method, &str, Vec<(&str, &str)>, String, StatusCode, &str)> = vec![
-        ("nobody", Method::GET, "/api/tasks/boards", vec![], String::new(), StatusCode::NOT_FOUND, "unknown-host"),
-        ("acme", Method::GET, "/api/nothing/here", vec![cookie], String::new(), StatusCode::NOT_FOUND, "unknown-path"),
-        ("acme", Method::POST, "/api/_terrace/events", vec![cookie], String::new(), StatusCode::NOT_FOUND, "unknown-path"),
-        ("acme", Method::PUT, "/api/tasks/boards", vec![cookie], String::new(), StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
-        ("acme", Method::POST, "/api/tasks/boards", vec![cookie, json_type], "{\"title\":".to_owned(), StatusCode::BAD_REQUEST, "malformed-body"),
-        ("acme", Method::POST, "/api/tasks/boards", vec![cookie, json_type], json!({ "title": "" }).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "validation-failed"),
-        ("acme", Method::POST, "/api/tasks/boards", vec![cookie, json_type], big, StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
-        ("acme", Method::GET, "/api/tasks/boards", vec![cookie, ("x-bomb", &bomb)], String::new(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large"),
-        ("acme", Method::GET, "/api/tasks/boards", vec![("cookie", &forged)], String::new(), StatusCode::UNAUTHORIZED, "token-invalid"),
-        ("acme", Method::GET, "/api/tasks/boards", vec![("authorization", "Bearer nonsense")], String::new(), StatusCode::UNAUTHORIZED, "token-invalid"),
-        ("acme", Method::POST, "/api/tasks/boards", vec![cookie, json_type, ("sec-fetch-site", "same-site")], json!({ "title": "x" }).to_string(), StatusCode::FORBIDDEN, "cross-site-request"),
+        (
+            "nobody",
+            Method::GET,
+            "/api/tasks/boards",
+            vec![],
+            String::new(),
+            StatusCode::NOT_FOUND,
+            "unknown-host",
+        ),
+        (
+            "acme",
+            Method::GET,
+            "/api/nothing/here",
+            vec![cookie],
+            String::new(),
+            StatusCode::NOT_FOUND,
+            "unknown-path",
+        ),
+        (
+            "acme",
+            Method::POST,
+            "/api/_terrace/events",
+            vec![cookie],
+            String::new(),
+            StatusCode::NOT_FOUND,
+            "unknown-path",
+        ),
+        (
+            "acme",
+            Method::PUT,
+            "/api/tasks/boards",
+            vec![cookie],
+            String::new(),
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+        ),
+        (
+            "acme",
+            Method::POST,
+            "/api/tasks/boards",
+            vec![cookie, json_type],
+            "{\"title\":".to_owned(),
+            StatusCode::BAD_REQUEST,
+            "malformed-body",
+        ),
+        (
+            "acme",
+            Method::POST,
+            "/api/tasks/boards",
+            vec![cookie, json_type],
+            json!({ "title": "" }).to_string(),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "validation-failed",
+        ),
+        (
+            "acme",
+            Method::POST,
+            "/api/tasks/boards",
+            vec![cookie, json_type],
+            big,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+        ),
+        (
+            "acme",
+            Method::GET,
+            "/api/tasks/boards",
+            vec![cookie, ("x-bomb", &bomb)],
+            String::new(),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers-too-large",
+        ),
+        (
+            "acme",
+            Method::GET,
+            "/api/tasks/boards",
+            vec![("cookie", &forged)],
+            String::new(),
+            StatusCode::UNAUTHORIZED,
+            "token-invalid",
+        ),
+        (
+            "acme",
+            Method::GET,
+            "/api/tasks/boards",
+            vec![("authorization", "Bearer nonsense")],
+            String::new(),
+            StatusCode::UNAUTHORIZED,
+            "token-invalid",
+        ),
+        (
+            "acme",
+            Method::POST,
+            "/api/tasks/boards",
+            vec![cookie, json_type, ("sec-fetch-site", "same-site")],
+            json!({ "title": "x" }).to_string(),
+            StatusCode::FORBIDDEN,
+            "cross-site-request",
+        ),
     ];
     for (label, method, path, headers, body, status, code) in cases {
-        let answer = client.send(label, method.clone(), path, &headers, body.into()).await.unwrap();
-        assert_eq!((answer.status, answer.code()), (status, code), "{method} {path} on {label}: {}", String::from_utf8_lossy(&answer.bytes));
+        let answer = client
+            .send(label, method.clone(), path, &headers, body.into())
+            .await
+            .unwrap();
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code),
+            "{method} {path} on {label}: {}",
+            String::from_utf8_lossy(&answer.bytes)
+        );
         assert_eq!(answer.headers["content-type"], "application/problem+json", "{code}");
     }
     assert!(client.get(&ada, "/api/tasks/boards").await.unwrap().status.is_success());
@@ -42,14 +138,32 @@ async fn a_release_that_cannot_run_is_refused_and_the_old_one_stays() {
     let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
     let folder = terrace_tests_harness::bundles("services").join("tasks");
     let manifest = std::fs::read_to_string(folder.join("service.toml")).unwrap();
-    let contract: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("openapi.json")).unwrap()).unwrap();
+    let contract: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("openapi.json")).unwrap()).unwrap();
     let bundles = [
-        ("not a component", json!({ "manifest": manifest, "contract": contract, "migrations": [], "component": "AAAA" })),
-        ("an unknown key", json!({ "manifest": format!("colour = \"red\"\n{manifest}"), "contract": contract, "migrations": [], "component": "AAAA" })),
+        (
+            "not a component",
+            json!({ "manifest": manifest, "contract": contract, "migrations": [], "component": "AAAA" }),
+        ),
+        (
+            "an unknown key",
+            json!({ "manifest": format!("colour = \"red\"\n{manifest}"), "contract": contract, "migrations": [], "component": "AAAA" }),
+        ),
     ];
     for (what, bundle) in bundles {
-        let answer = client.control(Method::POST, "/api/control/services/tasks/releases", Some(bundle)).await.unwrap();
-        assert!(answer.status.is_client_error(), "{what}: {} {}", answer.status, answer.body);
-        assert!(client.get(&ada, "/api/tasks/boards").await.unwrap().status.is_success(), "after {what}");
+        let answer = client
+            .control(Method::POST, "/api/control/services/tasks/releases", Some(bundle))
+            .await
+            .unwrap();
+        assert!(
+            answer.status.is_client_error(),
+            "{what}: {} {}",
+            answer.status,
+            answer.body
+        );
+        assert!(
+            client.get(&ada, "/api/tasks/boards").await.unwrap().status.is_success(),
+            "after {what}"
+        );
     }
 }

@@ -11,7 +11,12 @@ async fn attack(client: &Client, session: &Session, path: &str) -> Answer {
 
 #[tokio::test]
 async fn a_service_that_fails_costs_that_request_only() {
-    let terrace = Terrace::start(Options { hostile: true, ..Options::default() }).await.unwrap();
+    let terrace = Terrace::start(Options {
+        hostile: true,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let client = terrace.client();
     let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
     let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
@@ -25,18 +30,38 @@ async fn a_service_that_fails_costs_that_request_only() {
     ];
     for (path, status, code) in attacks {
         let answer = attack(&client, &ada, path).await;
-        assert_eq!((answer.status, answer.code()), (status, code), "{path}: {}\n{}", answer.body, terrace.logs());
-        assert!(!String::from_utf8_lossy(&answer.bytes).contains("wasm"), "an inner message reached the client");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code),
+            "{path}: {}\n{}",
+            answer.body,
+            terrace.logs()
+        );
+        assert!(
+            !String::from_utf8_lossy(&answer.bytes).contains("wasm"),
+            "an inner message reached the client"
+        );
         // The same tenant's other service, and another tenant, answer as if nothing had been.
-        assert!(client.get(&ada, "/api/tasks/boards").await.unwrap().status.is_success(), "after {path}");
-        assert!(client.get(&gus, "/api/tasks/boards").await.unwrap().status.is_success(), "after {path}");
+        assert!(
+            client.get(&ada, "/api/tasks/boards").await.unwrap().status.is_success(),
+            "after {path}"
+        );
+        assert!(
+            client.get(&gus, "/api/tasks/boards").await.unwrap().status.is_success(),
+            "after {path}"
+        );
     }
     assert_eq!(terrace.pid(Part::Node).unwrap(), before, "the node died");
 }
 
 #[tokio::test]
 async fn others_answer_while_every_core_runs_an_endless_loop() {
-    let terrace = Terrace::start(Options { hostile: true, ..Options::default() }).await.unwrap();
+    let terrace = Terrace::start(Options {
+        hostile: true,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
     let client = terrace.client();
     let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
     let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
@@ -57,7 +82,11 @@ async fn others_answer_while_every_core_runs_an_endless_loop() {
     }
     for attack in loops {
         let answer = attack.await.unwrap();
-        assert!(["service-cpu-limit", "service-overloaded", "service-timeout"].contains(&answer.code()), "{}", answer.body);
+        assert!(
+            ["service-cpu-limit", "service-overloaded", "service-timeout"].contains(&answer.code()),
+            "{}",
+            answer.body
+        );
     }
     assert!(answered > 0, "the loops were over before the victim was asked");
 }

@@ -13,7 +13,10 @@ async fn nothing_acknowledged_is_lost_whatever_is_killed() {
     let mut acknowledged = BTreeSet::new();
     for part in [Part::Node, Part::Edge, Part::Database, Part::Supervisor] {
         let client = terrace.client();
-        let ada = until("signing in works", || async { terrace.client().sign_in("acme", "ada@acme.example").await.ok() }).await;
+        let ada = until("signing in works", || async {
+            terrace.client().sign_in("acme", "ada@acme.example").await.ok()
+        })
+        .await;
         let writer = {
             let (client, ada) = (client.clone(), ada.clone());
             tokio::spawn(async move {
@@ -44,17 +47,33 @@ async fn nothing_acknowledged_is_lost_whatever_is_killed() {
         }
     }
     let client = terrace.client();
-    let ada = until("signing in works", || async { client.sign_in("acme", "ada@acme.example").await.ok() }).await;
+    let ada = until("signing in works", || async {
+        client.sign_in("acme", "ada@acme.example").await.ok()
+    })
+    .await;
     let mut found = BTreeSet::new();
     let mut path = "/api/tasks/boards?page_size=100".to_owned();
     loop {
         let page = client.get(&ada, &path).await.unwrap().success().unwrap().body;
-        found.extend(page["items"].as_array().unwrap().iter().map(|board| board["title"].as_str().unwrap().to_owned()));
-        let Some(next) = page["next_page_token"].as_str() else { break };
+        found.extend(
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|board| board["title"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next_page_token"].as_str() else {
+            break;
+        };
         path = format!("/api/tasks/boards?page_size=100&page_token={next}");
     }
     let lost: Vec<_> = acknowledged.difference(&found).collect();
-    assert!(lost.is_empty(), "{} of {} acknowledged boards are lost: {lost:?}", lost.len(), acknowledged.len());
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged boards are lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
     // Every board that is there has its event, in one dense stream.
     let mut events = client.events(&ada, Some("0")).await.unwrap();
     let (mut expected, mut created) = (1, BTreeSet::new());

@@ -48,6 +48,8 @@ fn install_wasmtime() -> Result<()> {
         return Ok(());
     }
     let mut command = Command::new("cargo");
-    command.args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8", "--root"]).arg(&tools);
+    command
+        .args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8", "--root"])
+        .arg(&tools);
     steps::run("Build wasmtime serve, the sandbox's peer", &mut command)
 }

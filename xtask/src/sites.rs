@@ -40,7 +40,8 @@ pub(crate) fn build() -> Result<PathBuf> {
         let bundle = output.join(site.name);
         let built = modified(&bundle.join("site.toml"));
         let changed = newest(&source)?
-            .max(newest(&paths::root().join(CLIENT))?).max(newest(&paths::root().join(PARTS))?)
+            .max(newest(&paths::root().join(CLIENT))?)
+            .max(newest(&paths::root().join(PARTS))?)
             .max(modified(&paths::root().join("package-lock.json")));
         if built > changed {
             continue;

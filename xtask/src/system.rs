@@ -39,8 +39,18 @@ const CHROMIUM: Need = Need {
     by_hand: "install Chromium so that `chromium` is on the PATH",
 };
 
-const WRK: Need = Need { what: "wrk (for the figures)", present: || on_path("wrk"), packages: &["wrk"], by_hand: "install wrk" };
-const CURL: Need = Need { what: "curl (for the figures)", present: || on_path("curl"), packages: &["curl"], by_hand: "install curl" };
+const WRK: Need = Need {
+    what: "wrk (for the figures)",
+    present: || on_path("wrk"),
+    packages: &["wrk"],
+    by_hand: "install wrk",
+};
+const CURL: Need = Need {
+    what: "curl (for the figures)",
+    present: || on_path("curl"),
+    packages: &["curl"],
+    by_hand: "install curl",
+};
 
 /// What building and running needs.
 pub(crate) fn prepare() -> Result<()> {

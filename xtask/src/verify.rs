@@ -93,7 +93,10 @@ fn contracts() -> Result<()> {
 /// Programs and tests in one selection: cargo chooses the features of dependencies by what is
 /// selected, and another selection would compile them once more.
 fn build() -> Result<()> {
-    steps::run("Build the programs and the tests", &mut cargo(&["build", "--workspace", "--bins", "--tests"]))
+    steps::run(
+        "Build the programs and the tests",
+        &mut cargo(&["build", "--workspace", "--bins", "--tests"]),
+    )
 }
 
 fn services() -> Result<()> {

@@ -12,7 +12,10 @@ pub fn problem_response(problem: &Problem) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if matches!(problem.code, Code::ServiceOverloaded | Code::TooManyRequests | Code::DataUnavailable | Code::ServiceUnavailable) {
+    if matches!(
+        problem.code,
+        Code::ServiceOverloaded | Code::TooManyRequests | Code::DataUnavailable | Code::ServiceUnavailable
+    ) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     if problem.code == Code::Unauthenticated {

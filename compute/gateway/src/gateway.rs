@@ -43,7 +43,11 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { base_domain: "localhost".to_owned(), tokens_remembered: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN), uri_bytes_max: 8192 }
+        Self {
+            base_domain: "localhost".to_owned(),
+            tokens_remembered: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+            uri_bytes_max: 8192,
+        }
     }
 }
 
@@ -88,7 +92,12 @@ impl Gateway {
     /// A gateway with no services yet.
     pub fn new(config: Config, parts: Parts) -> Self {
         let callers = Callers::new(parts.keys.clone(), config.tokens_remembered);
-        Self { config, parts, callers, services: ArcSwap::from_pointee(Services::none()) }
+        Self {
+            config,
+            parts,
+            callers,
+            services: ArcSwap::from_pointee(Services::none()),
+        }
     }
 
     /// Replaces the table of services. Requests under way finish on the release that they began with.
@@ -124,7 +133,11 @@ impl Gateway {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<body::Error>,
     {
-        if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > self.config.uri_bytes_max) {
+        if request
+            .uri()
+            .path_and_query()
+            .is_some_and(|uri| uri.as_str().len() > self.config.uri_bytes_max)
+        {
             return Err(Problem::new(Code::MalformedRequest).detail("The path and query are too long."));
         }
         let tenant = self.tenant(&request)?;
@@ -139,7 +152,10 @@ impl Gateway {
         let (deployed, public) = match services.find(request.method(), path) {
             Found::Operation(deployed, operation) => (deployed.clone(), operation.public),
             Found::OtherMethods(methods) => return Ok(method_not_allowed(&methods, &arrival.id)),
-            Found::Nothing => return Err(Problem::new(Code::UnknownPath).detail("No contract declares this path. /api/openapi.json lists what there is.")),
+            Found::Nothing => {
+                return Err(Problem::new(Code::UnknownPath)
+                    .detail("No contract declares this path. /api/openapi.json lists what there is."));
+            }
         };
         if cross_site(request.method(), request.headers()) {
             return Err(Problem::new(Code::CrossSiteRequest));
@@ -155,7 +171,11 @@ impl Gateway {
 
     /// The tenant of the request's host: from the Host header (or HTTP/2's authority) and nothing else.
     fn tenant<B>(&self, request: &Request<B>) -> Result<Arc<TenantFacts>, Problem> {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
         let label = host.and_then(|host| host_label(host, &self.config.base_domain));
         let tenant = label.and_then(|label| self.parts.tenants.by_label(label));
         match tenant {
@@ -187,10 +207,18 @@ impl Gateway {
             Some(value) => Some(value.to_str().unwrap_or("not text").to_owned()),
             None => parameter(query, "cursor"),
         };
-        let body = self.parts.streams.open(&arrival.tenant.id, &topics, cursor.as_deref()).await?;
+        let body = self
+            .parts
+            .streams
+            .open(&arrival.tenant.id, &topics, cursor.as_deref())
+            .await?;
         let mut response = Response::new(body);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
 
@@ -207,27 +235,46 @@ impl Gateway {
         }
     }
 
-    async fn run<B>(&self, deployed: &Arc<Deployed>, invocation: Invocation, request: Request<B>) -> Result<Response<Body>, Problem>
+    async fn run<B>(
+        &self,
+        deployed: &Arc<Deployed>,
+        invocation: Invocation,
+        request: Request<B>,
+    ) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<body::Error>,
     {
         let limit = deployed.release.limits().request_body_bytes();
-        let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let declared = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if declared.is_some_and(|length| length > limit) {
             return Err(too_large(limit));
         }
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let id = invocation.request.clone();
-        self.parts.engine.handle(&deployed.release, invocation, request).await.map_err(|fault| {
-            if fault == Fault::RequestTooLarge {
-                return too_large(limit);
-            }
-            problem(&fault, deployed, &id)
-        })
+        self.parts
+            .engine
+            .handle(&deployed.release, invocation, request)
+            .await
+            .map_err(|fault| {
+                if fault == Fault::RequestTooLarge {
+                    return too_large(limit);
+                }
+                problem(&fault, deployed, &id)
+            })
     }
 
-    fn record(&self, arrival: &Arrival, service: &ServiceName, method: &Method, path: &str, result: &Result<Response<Body>, Problem>) {
+    fn record(
+        &self,
+        arrival: &Arrival,
+        service: &ServiceName,
+        method: &Method,
+        path: &str,
+        result: &Result<Response<Body>, Problem>,
+    ) {
         let (status, code) = match result {
             Ok(response) => (response.status().as_u16(), None),
             Err(problem) => (problem.status, Some(problem.code.as_str())),
@@ -253,7 +300,12 @@ impl Gateway {
     ///
     /// # Errors
     /// A problem, of which the caller's capability makes its own error.
-    pub async fn call(&self, from: &Invocation, service: &ServiceName, request: Request<Bytes>) -> Result<Response<Bytes>, Problem> {
+    pub async fn call(
+        &self,
+        from: &Invocation,
+        service: &ServiceName,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
         let deployed = match services.find(request.method(), request.uri().path()) {
             Found::Operation(deployed, _) if deployed.service == *service => deployed.clone(),
@@ -267,9 +319,18 @@ impl Gateway {
     ///
     /// # Errors
     /// A problem: the service is not deployed, or failed.
-    pub async fn internal(&self, tenant: Arc<TenantFacts>, service: &ServiceName, path: &str, body: Bytes, delivery: Option<u64>) -> Result<Response<Bytes>, Problem> {
+    pub async fn internal(
+        &self,
+        tenant: Arc<TenantFacts>,
+        service: &ServiceName,
+        path: &str,
+        body: Bytes,
+        delivery: Option<u64>,
+    ) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
-        let deployed = services.get(service).ok_or_else(|| Problem::new(Code::ServiceUnavailable))?;
+        let deployed = services
+            .get(service)
+            .ok_or_else(|| Problem::new(Code::ServiceUnavailable))?;
         self.internal_to(deployed, tenant, path, body, delivery).await
     }
 
@@ -278,8 +339,18 @@ impl Gateway {
     ///
     /// # Errors
     /// A problem: the service failed.
-    pub async fn internal_to(&self, deployed: &Arc<Deployed>, tenant: Arc<TenantFacts>, path: &str, body: Bytes, delivery: Option<u64>) -> Result<Response<Bytes>, Problem> {
-        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "terrace.internal").body(body);
+    pub async fn internal_to(
+        &self,
+        deployed: &Arc<Deployed>,
+        tenant: Arc<TenantFacts>,
+        path: &str,
+        body: Bytes,
+        delivery: Option<u64>,
+    ) -> Result<Response<Bytes>, Problem> {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::HOST, "terrace.internal")
+            .body(body);
         let request = request.map_err(|_| Problem::new(Code::Internal))?;
         let invocation = Invocation {
             tenant,
@@ -294,7 +365,12 @@ impl Gateway {
         self.collect(deployed, invocation, request).await
     }
 
-    async fn collect(&self, deployed: &Arc<Deployed>, invocation: Invocation, request: Request<Bytes>) -> Result<Response<Bytes>, Problem> {
+    async fn collect(
+        &self,
+        deployed: &Arc<Deployed>,
+        invocation: Invocation,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Problem> {
         let id = invocation.request.clone();
         let remaining = invocation.deadline.saturating_duration_since(Instant::now());
         let work = async {
@@ -306,7 +382,9 @@ impl Gateway {
             })?;
             Ok(Response::from_parts(head, bytes.to_bytes()))
         };
-        tokio::time::timeout(remaining, work).await.unwrap_or_else(|_| Err(Problem::new(Code::ServiceTimeout)))
+        tokio::time::timeout(remaining, work)
+            .await
+            .unwrap_or_else(|_| Err(Problem::new(Code::ServiceTimeout)))
     }
 }
 
@@ -317,7 +395,10 @@ fn problem(fault: &Fault, deployed: &Deployed, id: &RequestId) -> Problem {
 
 /// The edge's id if it is one of ours, or a new one. A client's own text is never logged as an id.
 fn request_id<B>(request: &Request<B>) -> RequestId {
-    let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let given = request
+        .headers()
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok()?.parse().ok());
     given.unwrap_or_else(RequestId::random)
 }
 
@@ -326,8 +407,14 @@ fn too_large(limit: u64) -> Problem {
 }
 
 fn method_not_allowed(methods: &[&Method], id: &RequestId) -> Response<Body> {
-    let allowed = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
-    let problem = Problem::new(Code::MethodNotAllowed).detail(format!("This path takes {allowed}.")).request(id);
+    let allowed = methods
+        .iter()
+        .map(|method| method.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let problem = Problem::new(Code::MethodNotAllowed)
+        .detail(format!("This path takes {allowed}."))
+        .request(id);
     let mut response = problem_response(&problem);
     if let Ok(value) = HeaderValue::from_str(&allowed) {
         response.headers_mut().insert(header::ALLOW, value);
@@ -338,7 +425,9 @@ fn method_not_allowed(methods: &[&Method], id: &RequestId) -> Response<Body> {
 fn json(bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(body::full(bytes));
     *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -365,7 +454,10 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        assert_eq!(parameter("topics=board%2F7,boards&cursor=4", "topics").as_deref(), Some("board/7,boards"));
+        assert_eq!(
+            parameter("topics=board%2F7,boards&cursor=4", "topics").as_deref(),
+            Some("board/7,boards")
+        );
         assert_eq!(parameter("topics=a&cursor=4", "cursor").as_deref(), Some("4"));
         assert_eq!(parameter("topicsx=1", "topics"), None);
     }

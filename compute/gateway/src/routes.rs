@@ -52,23 +52,38 @@ impl Services {
     /// # Errors
     /// A sentence that names the service and path which clash with another's.
     pub fn new(deployed: Vec<Arc<Deployed>>) -> Result<Self, String> {
-        let contracts: Vec<(ServiceName, Contract)> =
-            deployed.iter().map(|one| (one.service.clone(), one.contract.clone())).collect();
+        let contracts: Vec<(ServiceName, Contract)> = deployed
+            .iter()
+            .map(|one| (one.service.clone(), one.contract.clone()))
+            .collect();
         let openapi = serde_json::to_vec(&openapi::join(&contracts)).map_err(|error| error.to_string())?;
         let mut paths = Router::new();
         for one in &deployed {
             for (path, operations) in operations_by_path(&one.contract)? {
-                let entry = Path { deployed: one.clone(), operations };
-                paths.insert(&path, entry).map_err(|error| format!("{}: {path}: {error}", one.service))?;
+                let entry = Path {
+                    deployed: one.clone(),
+                    operations,
+                };
+                paths
+                    .insert(&path, entry)
+                    .map_err(|error| format!("{}: {path}: {error}", one.service))?;
             }
         }
         let deployed = deployed.into_iter().map(|one| (one.service.clone(), one)).collect();
-        Ok(Self { deployed, paths, openapi: openapi.into() })
+        Ok(Self {
+            deployed,
+            paths,
+            openapi: openapi.into(),
+        })
     }
 
     /// Nothing deployed yet.
     pub fn none() -> Self {
-        Self { deployed: HashMap::new(), paths: Router::new(), openapi: Bytes::from_static(b"{}") }
+        Self {
+            deployed: HashMap::new(),
+            paths: Router::new(),
+            openapi: Bytes::from_static(b"{}"),
+        }
     }
 
     /// One service by name.
@@ -87,7 +102,9 @@ impl Services {
     }
 
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        let Ok(matched) = self.paths.at(path) else { return Found::Nothing };
+        let Ok(matched) = self.paths.at(path) else {
+            return Found::Nothing;
+        };
         let found = matched.value;
         // A HEAD is answered by the GET of the same path (RFC 9110, section 9.3.2).
         let wanted = if *method == Method::HEAD { &Method::GET } else { method };
@@ -103,7 +120,10 @@ fn operations_by_path(contract: &Contract) -> Result<HashMap<String, Vec<Operati
     for route in contract.routes() {
         let method = Method::from_bytes(route.method.to_ascii_uppercase().as_bytes())
             .map_err(|_| format!("{}: `{}` is not a method", route.operation_id, route.method))?;
-        by_path.entry(route.path.clone()).or_default().push(Operation { method, public: route.public });
+        by_path.entry(route.path.clone()).or_default().push(Operation {
+            method,
+            public: route.public,
+        });
     }
     Ok(by_path)
 }

@@ -54,7 +54,16 @@ mod tests {
     fn only_one_label_before_the_base_domain_names_a_tenant() {
         assert_eq!(host_label("acme.localhost:8080", "localhost"), Some("acme"));
         assert_eq!(host_label("acme.Example.com", "example.com"), Some("acme"));
-        for stranger in ["localhost", "localhost:8080", "a.b.localhost", ".localhost", "acme.evil", "acmelocalhost", "évil.localhos", ""] {
+        for stranger in [
+            "localhost",
+            "localhost:8080",
+            "a.b.localhost",
+            ".localhost",
+            "acme.evil",
+            "acmelocalhost",
+            "évil.localhos",
+            "",
+        ] {
             assert_eq!(host_label(stranger, "localhost"), None, "{stranger}");
         }
     }

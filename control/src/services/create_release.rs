@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::{Release, service_of};
 use crate::{
-    NewMigration, NewRelease, State, authentication::Authenticated, body::Upload, contract::Problem, refusal::Refusal,
-    validation::Validation,
+    Error, NewMigration, NewRelease, State, authentication::Authenticated, body::Upload, contract::Problem,
+    refusal::Refusal, validation::Validation,
 };
 
 /// Most migrations of a release.
@@ -73,7 +73,16 @@ pub(crate) async fn create_release(
         let service = service.clone();
         async move {
             let _held_until_done = upload;
-            state.platform().create_release(&service, release).await
+            let release = state.platform().create_release(&service, release).await?;
+            let service = state.platform().activate_release(&service, &release.id).await?;
+            // Activated just now, so it is there; should another upload have been faster, ours is still stored.
+            Ok::<_, Error>(
+                service
+                    .releases
+                    .into_iter()
+                    .find(|one| one.id == release.id)
+                    .unwrap_or(release),
+            )
         }
     });
     let release = creation.await.map_err(Refusal::internal)??;

@@ -104,35 +104,6 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Ends a server that a killed supervisor left behind, and removes all its files: every database
-    /// of this cluster is gone for good.
-    pub async fn remove(config: &Config) -> Result<(), Error> {
-        let place = Place::prepare(config, Identity::choose()?, &|_| {})?;
-        if let Some(pid) = running(&place.data) {
-            let connection = Connection {
-                socket_dir: place.socket_dir.clone(),
-                port: PORT,
-                user: SUPERUSER.to_owned(),
-                password: String::new(),
-                database: String::new(),
-            };
-            Self {
-                connection,
-                pid,
-                child: None,
-                major: 0,
-            }
-            .stop()
-            .await?;
-        }
-        for directory in [&place.socket_dir, &place.root] {
-            if directory.exists() {
-                std::fs::remove_dir_all(directory).map_err(Error::file("remove", directory))?;
-            }
-        }
-        Ok(())
-    }
-
     /// How to reach the database, as its superuser.
     pub fn connection(&self) -> Connection {
         self.connection.clone()

@@ -8,7 +8,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Most statements or transactions of one tenant at the same time, in this process. Default 32.
+    /// Most statements or transactions of one tenant at the same time, in this process; never more
+    /// than half of its lane's connections. Default 32.
     pub tenant_in_flight_max: usize,
     /// Most requests of one tenant that wait for their turn; the next one is refused. Default 256.
     pub tenant_queue_max: usize,

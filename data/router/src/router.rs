@@ -216,7 +216,7 @@ impl Inner {
         let turnstile = Arc::clone(
             lock(&self.turnstiles)
                 .entry(principal.tenant.clone())
-                .or_insert_with(|| Arc::new(Turnstile::new(&self.config))),
+                .or_insert_with(|| Arc::new(Turnstile::new(&self.config, &placement.lane))),
         );
         let route = Arc::new(Route::new(principal, pool, turnstile));
         self.routes

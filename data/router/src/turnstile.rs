@@ -10,7 +10,7 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::{Config, Error};
+use crate::{Config, Error, Lane};
 
 /// One per tenant.
 #[derive(Debug)]
@@ -31,8 +31,11 @@ pub(crate) struct Turn {
 }
 
 impl Turnstile {
-    pub(crate) fn new(config: &Config) -> Self {
-        let turns_max = config.tenant_in_flight_max.max(1);
+    /// A tenant may hold half of its lane's connections at most: were it all of them, one that waits
+    /// for a lock of its own would keep its lane mates from the database.
+    pub(crate) fn new(config: &Config, lane: &Lane) -> Self {
+        let share = lane.connection_limit.div_ceil(2);
+        let turns_max = config.tenant_in_flight_max.min(share).max(1);
         Self {
             turns: Arc::new(Semaphore::new(turns_max)),
             turns_max,

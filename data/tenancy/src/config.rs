@@ -21,7 +21,7 @@ pub struct Config {
     /// Most tenants in one lane. Default 64.
     #[serde(default = "lane_tenants_max")]
     pub lane_tenants_max: u32,
-    /// Most connections of one process as one lane. Default 8.
+    /// Most connections of one process as one lane. Default 16.
     #[serde(default = "lane_connections_max")]
     pub lane_connections_max: u32,
     /// Connections of the directory itself. Default 8.
@@ -142,7 +142,7 @@ fn lane_tenants_max() -> u32 {
 }
 
 fn lane_connections_max() -> u32 {
-    8
+    16
 }
 
 fn connections_max() -> usize {

@@ -33,8 +33,14 @@ pub enum Error {
 /// [`Error::Read`] and [`Error::Parse`]; the latter names the line and, for an unknown key, the
 /// nearest known one.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.display().to_string(), source })?;
-    parse(&text).map_err(|message| Error::Parse { path: path.display().to_string(), message })
+    let text = fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.display().to_string(),
+        source,
+    })?;
+    parse(&text).map_err(|message| Error::Parse {
+        path: path.display().to_string(),
+        message,
+    })
 }
 
 /// Reads TOML text into `T`, with the same messages as [`load`].
@@ -46,17 +52,24 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 fn explain(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+    let line = error
+        .span()
+        .map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
     let message = error.message();
     let Some((unknown, known)) = unknown_key(message) else {
         return format!("line {line}: {}", message.trim());
     };
-    let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(&unknown, a).total_cmp(&strsim::jaro_winkler(&unknown, b)));
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(&unknown, a).total_cmp(&strsim::jaro_winkler(&unknown, b)));
     match nearest {
         Some(nearest) if strsim::jaro_winkler(&unknown, nearest) > 0.7 => {
             format!("line {line}: unknown key `{unknown}`; did you mean `{nearest}`?")
         }
-        _ => format!("line {line}: unknown key `{unknown}`; known keys are {}", known.join(", ")),
+        _ => format!(
+            "line {line}: unknown key `{unknown}`; known keys are {}",
+            known.join(", ")
+        ),
     }
 }
 

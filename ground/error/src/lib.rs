@@ -138,7 +138,10 @@ impl Problem {
     /// Adds a field that is not valid.
     #[must_use]
     pub fn field(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        self.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });
+        self.errors.push(FieldError {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        });
         self
     }
 
@@ -154,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_problem_reads_back_as_it_was_written() {
-        let problem = Problem::new(Code::ValidationFailed).detail("The title is empty.").field("/title", "must not be empty").request(&RequestId::random());
+        let problem = Problem::new(Code::ValidationFailed)
+            .detail("The title is empty.")
+            .field("/title", "must not be empty")
+            .request(&RequestId::random());
         assert_eq!(serde_json::from_slice::<Problem>(&problem.to_json()).unwrap(), problem);
     }
 

@@ -25,14 +25,20 @@ pub struct Error {
 static ALPHABET: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
     specification.symbols.push_str("23456789abcdefghjkmnopqrstuvwxyz");
-    #[expect(clippy::expect_used, reason = "a constant alphabet of 32 distinct symbols always encodes")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant alphabet of 32 distinct symbols always encodes"
+    )]
     specification.encoding().expect("alphabet of 32 symbols")
 });
 
 /// `length` characters of the alphabet, from the operating system's randomness.
 fn random(length: usize) -> String {
     let mut bytes = vec![0_u8; length.div_ceil(8) * 5];
-    #[expect(clippy::expect_used, reason = "without randomness no id may be made, and nothing can go on")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness no id may be made, and nothing can go on"
+    )]
     getrandom::fill(&mut bytes).expect("operating system randomness");
     let mut text = ALPHABET.encode(&bytes);
     text.truncate(length);
@@ -64,7 +70,11 @@ macro_rules! text_id {
                 if valid(value) {
                     Ok(Self(value.into()))
                 } else {
-                    Err(Error { kind: $kind, expected: $expected, value: shorten(value) })
+                    Err(Error {
+                        kind: $kind,
+                        expected: $expected,
+                        value: shorten(value),
+                    })
                 }
             }
         }
@@ -108,7 +118,9 @@ macro_rules! random_id {
             $name,
             $kind,
             $expected,
-            |value| value.strip_prefix($prefix).is_some_and(|rest| rest.len() == $length && is_alphabet(rest)),
+            |value| value
+                .strip_prefix($prefix)
+                .is_some_and(|rest| rest.len() == $length && is_alphabet(rest)),
             $doc
         );
 
@@ -121,27 +133,90 @@ macro_rules! random_id {
     };
 }
 
-random_id!(TenantId, "t_", 8, "tenant id", "`t_` and 8 characters, like t_7f3k9q2m", "A tenant: opaque, so that no role or schema name shows a customer's name.");
-random_id!(ReleaseId, "r_", 10, "release id", "`r_` and 10 characters, like r_7f3k9q2m4x", "One immutable version of a service.");
-random_id!(LaneId, "l_", 6, "lane id", "`l_` and 6 characters, like l_7f3k9q", "A login role that may act for a bounded number of tenants.");
-random_id!(RequestId, "req_", 16, "request id", "`req_` and 16 characters", "One request, from the edge to the last log line.");
-text_id!(BuildId, "build id", "`b_` and 16 hexadecimal characters", |value| value.strip_prefix("b_").is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))), "One immutable version of a site, named by its content.");
-text_id!(ServiceName, "service name", "a lowercase letter, then up to 23 of `a-z`, `0-9` and `-`", |value| is_name(value, 24), "A service: `tasks`. At most 24 characters, so that `t_7f3k9q2m_tasks` fits a role name.");
-text_id!(SiteName, "site name", "a lowercase letter, then up to 23 of `a-z`, `0-9` and `-`", |value| is_name(value, 24), "A static frontend.");
-text_id!(ClusterName, "cluster name", "a lowercase letter, then up to 23 of `a-z`, `0-9` and `-`", |value| is_name(value, 24), "A PostgreSQL server.");
-text_id!(Slug, "slug", "a lowercase letter, then up to 30 of `a-z`, `0-9` and `-`, and not a reserved name", |value| is_name(value, 31) && !RESERVED_SLUGS.contains(&value), "The first label of a tenant's host: `acme` in `acme.example.com`.");
+random_id!(
+    TenantId,
+    "t_",
+    8,
+    "tenant id",
+    "`t_` and 8 characters, like t_7f3k9q2m",
+    "A tenant: opaque, so that no role or schema name shows a customer's name."
+);
+random_id!(
+    ReleaseId,
+    "r_",
+    10,
+    "release id",
+    "`r_` and 10 characters, like r_7f3k9q2m4x",
+    "One immutable version of a service."
+);
+random_id!(
+    LaneId,
+    "l_",
+    6,
+    "lane id",
+    "`l_` and 6 characters, like l_7f3k9q",
+    "A login role that may act for a bounded number of tenants."
+);
+random_id!(
+    RequestId,
+    "req_",
+    16,
+    "request id",
+    "`req_` and 16 characters",
+    "One request, from the edge to the last log line."
+);
+text_id!(
+    BuildId,
+    "build id",
+    "`b_` and 16 hexadecimal characters",
+    |value| value
+        .strip_prefix("b_")
+        .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))),
+    "One immutable version of a site, named by its content."
+);
+text_id!(
+    ServiceName,
+    "service name",
+    "a lowercase letter, then up to 23 of `a-z`, `0-9` and `-`",
+    |value| is_name(value, 24),
+    "A service: `tasks`. At most 24 characters, so that `t_7f3k9q2m_tasks` fits a role name."
+);
+text_id!(
+    SiteName,
+    "site name",
+    "a lowercase letter, then up to 23 of `a-z`, `0-9` and `-`",
+    |value| is_name(value, 24),
+    "A static frontend."
+);
+text_id!(
+    ClusterName,
+    "cluster name",
+    "a lowercase letter, then up to 23 of `a-z`, `0-9` and `-`",
+    |value| is_name(value, 24),
+    "A PostgreSQL server."
+);
+text_id!(
+    Slug,
+    "slug",
+    "a lowercase letter, then up to 30 of `a-z`, `0-9` and `-`, and not a reserved name",
+    |value| is_name(value, 31) && !RESERVED_SLUGS.contains(&value),
+    "The first label of a tenant's host: `acme` in `acme.example.com`."
+);
 
 /// Host labels that no tenant may take, because the platform answers on them.
 pub const RESERVED_SLUGS: [&str; 6] = ["admin", "api", "console", "internal", "mail", "www"];
 
 fn is_alphabet(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'2'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm'..=b'z'))
+    text.bytes()
+        .all(|byte| matches!(byte, b'2'..=b'9' | b'a'..=b'h' | b'j' | b'k' | b'm'..=b'z'))
 }
 
 fn is_name(text: &str, length_max: usize) -> bool {
     text.len() <= length_max
         && text.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !text.ends_with('-')
 }
 
@@ -173,7 +248,17 @@ mod tests {
 
     #[test]
     fn nothing_that_could_leave_a_quoted_name_is_an_id() {
-        for hostile in ["", "t_", "t_7f3k9q2", "t_7f3k9q2m'", "t_7F3K9Q2M", "t_7f3k9q2\"", "../../etc", "t_7f3k9q2m;", "t_0000000l"] {
+        for hostile in [
+            "",
+            "t_",
+            "t_7f3k9q2",
+            "t_7f3k9q2m'",
+            "t_7F3K9Q2M",
+            "t_7f3k9q2\"",
+            "../../etc",
+            "t_7f3k9q2m;",
+            "t_0000000l",
+        ] {
             assert!(hostile.parse::<TenantId>().is_err(), "{hostile}");
             assert!(hostile.parse::<ServiceName>().is_err(), "{hostile}");
         }

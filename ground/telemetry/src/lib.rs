@@ -23,7 +23,10 @@ pub enum Format {
 /// Standard output stays free for data.
 pub fn init(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // A second call in one process (tests) keeps the first subscriber: that is what is wanted.
     let _ = match format {
         Format::Text => lines.compact().try_init(),

@@ -138,13 +138,20 @@ struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { requests: 0, errors: 0, counts: Box::new([0; EDGES]) }
+        Self {
+            requests: 0,
+            errors: 0,
+            counts: Box::new([0; EDGES]),
+        }
     }
 }
 
 impl Default for Meters {
     fn default() -> Self {
-        Self { start: Instant::now(), state: Mutex::new(State::default()) }
+        Self {
+            start: Instant::now(),
+            state: Mutex::new(State::default()),
+        }
     }
 }
 
@@ -159,12 +166,20 @@ impl Meters {
         if let Some(histogram) = second.tenants.get_mut(outcome.tenant) {
             histogram.record(outcome.latency, failed);
         } else {
-            second.tenants.entry(outcome.tenant.clone()).or_default().record(outcome.latency, failed);
+            second
+                .tenants
+                .entry(outcome.tenant.clone())
+                .or_default()
+                .record(outcome.latency, failed);
         }
         if let Some(histogram) = second.services.get_mut(outcome.service) {
             histogram.record(outcome.latency, failed);
         } else {
-            second.services.entry(outcome.service.clone()).or_default().record(outcome.latency, failed);
+            second
+                .services
+                .entry(outcome.service.clone())
+                .or_default()
+                .record(outcome.latency, failed);
         }
         if failed {
             state.errors.truncate(ERRORS_MAX - 1);
@@ -199,11 +214,26 @@ impl Meters {
                 services.entry(service.clone()).or_default().add(histogram);
             }
             let seconds_ago = now - second.number;
-            by_second.insert(seconds_ago, SeriesPoint { seconds_ago, requests: second.all.requests, errors: second.all.errors, p99_ms: second.all.quantile_ms(0.99) });
+            by_second.insert(
+                seconds_ago,
+                SeriesPoint {
+                    seconds_ago,
+                    requests: second.all.requests,
+                    errors: second.all.errors,
+                    p99_ms: second.all.quantile_ms(0.99),
+                },
+            );
         }
         let series = (0..WINDOW_SECONDS)
             .rev()
-            .map(|seconds_ago| by_second.remove(&seconds_ago).unwrap_or(SeriesPoint { seconds_ago, requests: 0, errors: 0, p99_ms: 0.0 }))
+            .map(|seconds_ago| {
+                by_second.remove(&seconds_ago).unwrap_or(SeriesPoint {
+                    seconds_ago,
+                    requests: 0,
+                    errors: 0,
+                    p99_ms: 0.0,
+                })
+            })
             .collect();
         Snapshot {
             window_seconds: WINDOW_SECONDS,
@@ -217,7 +247,10 @@ impl Meters {
 }
 
 fn busiest_first<K>(map: HashMap<K, Histogram>) -> Vec<(K, Figures)> {
-    let mut rows: Vec<_> = map.into_iter().map(|(key, histogram)| (key, histogram.figures())).collect();
+    let mut rows: Vec<_> = map
+        .into_iter()
+        .map(|(key, histogram)| (key, histogram.figures()))
+        .collect();
     rows.sort_by_key(|(_, figures)| std::cmp::Reverse(figures.requests));
     rows
 }
@@ -225,11 +258,18 @@ fn busiest_first<K>(map: HashMap<K, Histogram>) -> Vec<(K, Figures)> {
 impl State {
     /// The bucket of second `now`, after forgetting what is older than the window.
     fn second(&mut self, now: u64) -> &mut Second {
-        while self.seconds.front().is_some_and(|second| second.number + WINDOW_SECONDS <= now) {
+        while self
+            .seconds
+            .front()
+            .is_some_and(|second| second.number + WINDOW_SECONDS <= now)
+        {
             self.seconds.pop_front();
         }
         if self.seconds.back().is_none_or(|second| second.number < now) {
-            self.seconds.push_back(Second { number: now, ..Second::default() });
+            self.seconds.push_back(Second {
+                number: now,
+                ..Second::default()
+            });
         }
         let last = self.seconds.len() - 1;
         &mut self.seconds[last]
@@ -256,7 +296,12 @@ impl Histogram {
         if self.requests == 0 {
             return 0.0;
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a rank is a small positive number")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a rank is a small positive number"
+        )]
         let rank = (self.requests as f64 * quantile).ceil() as u64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -271,7 +316,13 @@ impl Histogram {
     fn figures(&self) -> Figures {
         #[expect(clippy::cast_precision_loss, reason = "counts of one minute are far below 2^52")]
         let rate_per_second = self.requests as f64 / WINDOW_SECONDS as f64;
-        Figures { requests: self.requests, errors: self.errors, rate_per_second, p50_ms: self.quantile_ms(0.5), p99_ms: self.quantile_ms(0.99) }
+        Figures {
+            requests: self.requests,
+            errors: self.errors,
+            rate_per_second,
+            p50_ms: self.quantile_ms(0.5),
+            p99_ms: self.quantile_ms(0.99),
+        }
     }
 }
 
@@ -286,7 +337,11 @@ fn edge_index(latency: Duration) -> usize {
     if micros <= 50.0 {
         return 0;
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the histogram")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the histogram"
+    )]
     let index = ((micros / 50.0).log10() * 12.0).ceil() as usize;
     index.min(EDGES - 1)
 }
@@ -300,14 +355,31 @@ mod tests {
         let meters = Meters::default();
         let (tenant, service, request) = (TenantId::random(), "tasks".parse().unwrap(), RequestId::random());
         for (status, millis) in [(200, 1), (200, 2), (502, 100)] {
-            let outcome = Outcome { tenant: &tenant, service: &service, request: &request, method: "GET", path: "/", status, code: None, latency: Duration::from_millis(millis), at_micros: 0 };
+            let outcome = Outcome {
+                tenant: &tenant,
+                service: &service,
+                request: &request,
+                method: "GET",
+                path: "/",
+                status,
+                code: None,
+                latency: Duration::from_millis(millis),
+                at_micros: 0,
+            };
             meters.record(&outcome);
         }
         let snapshot = meters.snapshot();
-        assert_eq!((snapshot.totals.requests, snapshot.totals.errors, snapshot.errors.len()), (3, 1, 1));
+        assert_eq!(
+            (snapshot.totals.requests, snapshot.totals.errors, snapshot.errors.len()),
+            (3, 1, 1)
+        );
         assert_eq!(snapshot.tenants[0].0, tenant);
         assert_eq!(snapshot.series.len(), 60);
-        assert!(snapshot.totals.p99_ms >= 100.0 && snapshot.totals.p99_ms < 125.0, "{}", snapshot.totals.p99_ms);
+        assert!(
+            snapshot.totals.p99_ms >= 100.0 && snapshot.totals.p99_ms < 125.0,
+            "{}",
+            snapshot.totals.p99_ms
+        );
         assert!(snapshot.totals.p50_ms >= 2.0 && snapshot.totals.p50_ms < 2.5);
     }
 }

@@ -64,7 +64,10 @@ impl Keys {
     /// From a seed of 32 bytes, which only the platform's own store may know.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let signing = SigningKey::from_bytes(seed);
-        Self { verifying: signing.verifying_key(), signing }
+        Self {
+            verifying: signing.verifying_key(),
+            signing,
+        }
     }
 
     /// A token that lasts `lifetime_seconds` from `now` (seconds since 1970).
@@ -101,10 +104,14 @@ impl Keys {
         if header != HEADER {
             return Err(Error::Invalid);
         }
-        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).map_err(|_| Error::Invalid)?;
+        let signature = BASE64URL_NOPAD
+            .decode(signature.as_bytes())
+            .map_err(|_| Error::Invalid)?;
         let signature = Signature::from_slice(&signature).map_err(|_| Error::Invalid)?;
         // Strict: refuses the small-order keys and malleable encodings that RFC 8032 leaves open.
-        self.verifying.verify_strict(signed.as_bytes(), &signature).map_err(|_| Error::Invalid)?;
+        self.verifying
+            .verify_strict(signed.as_bytes(), &signature)
+            .map_err(|_| Error::Invalid)?;
         let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).map_err(|_| Error::Invalid)?;
         let claims: Claims = serde_json::from_slice(&payload).map_err(|_| Error::Invalid)?;
         if claims.iss != "terrace" || claims.purpose != "session" {
@@ -146,7 +153,11 @@ pub struct Member<'a> {
 mod tests {
     use super::*;
 
-    const MEMBER: Member<'static> = Member { id: "m1", name: "Ada", role: "owner" };
+    const MEMBER: Member<'static> = Member {
+        id: "m1",
+        name: "Ada",
+        role: "owner",
+    };
 
     #[test]
     fn a_token_is_good_for_its_tenant_until_it_ends() {
@@ -155,7 +166,10 @@ mod tests {
         assert_eq!(keys.verify(&token, "t_7f3k9q2m", 1059).unwrap().sub, "m1");
         assert_eq!(keys.verify(&token, "t_7f3k9q2m", 1060), Err(Error::Expired));
         assert_eq!(keys.verify(&token, "t_aaaaaaaa", 1001), Err(Error::Foreign));
-        assert_eq!(Keys::from_seed(&[8; 32]).verify(&token, "t_7f3k9q2m", 1001), Err(Error::Invalid));
+        assert_eq!(
+            Keys::from_seed(&[8; 32]).verify(&token, "t_7f3k9q2m", 1001),
+            Err(Error::Invalid)
+        );
     }
 
     #[test]
@@ -175,7 +189,11 @@ mod tests {
         let keys = Keys::from_seed(&[7; 32]);
         let token = keys.sign("t_7f3k9q2m", &MEMBER, 1000, 60);
         let payload = token.split('.').nth(1).unwrap();
-        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256","typ":"JWT"}"#, r#"{"alg":"EdDSA","typ":"JWT","kid":"../../key"}"#] {
+        for header in [
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"HS256","typ":"JWT"}"#,
+            r#"{"alg":"EdDSA","typ":"JWT","kid":"../../key"}"#,
+        ] {
             let forged = format!("{}.{payload}.", BASE64URL_NOPAD.encode(header.as_bytes()));
             assert_eq!(keys.verify(&forged, "t_7f3k9q2m", 1001), Err(Error::Invalid));
         }

@@ -32,13 +32,21 @@ impl Tenants for Hosts {
             State::Suspended => TenantState::Suspended,
             State::Creating | State::Deleting => TenantState::Absent,
         };
-        Some(Resolved { facts: facts(tenant), state })
+        Some(Resolved {
+            facts: facts(tenant),
+            state,
+        })
     }
 }
 
 /// What services may know of a tenant.
 pub(crate) fn facts(tenant: &Tenant) -> Arc<TenantFacts> {
-    Arc::new(TenantFacts { id: tenant.id.clone(), slug: tenant.slug.clone(), name: tenant.name.clone(), plan: tenant.plan.clone() })
+    Arc::new(TenantFacts {
+        id: tenant.id.clone(),
+        slug: tenant.slug.clone(),
+        name: tenant.name.clone(),
+        plan: tenant.plan.clone(),
+    })
 }
 
 /// Live streams, as bodies.

@@ -26,12 +26,24 @@ impl ThroughGateway {
 
 #[async_trait]
 impl Dispatcher for ThroughGateway {
-    async fn call(&self, from: &Invocation, service: ServiceName, request: Request<Bytes>) -> Result<Response<Bytes>, CallError> {
-        let gateway = self.gateway.get().and_then(Weak::upgrade).ok_or(CallError::UnknownService)?;
-        gateway.call(from, &service, request).await.map_err(|problem| match problem.code {
-            Code::UnknownPath | Code::ServiceUnavailable => CallError::UnknownService,
-            Code::ServiceTimeout | Code::ServiceCpuLimit => CallError::Timeout,
-            _ => CallError::Failed,
-        })
+    async fn call(
+        &self,
+        from: &Invocation,
+        service: ServiceName,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, CallError> {
+        let gateway = self
+            .gateway
+            .get()
+            .and_then(Weak::upgrade)
+            .ok_or(CallError::UnknownService)?;
+        gateway
+            .call(from, &service, request)
+            .await
+            .map_err(|problem| match problem.code {
+                Code::UnknownPath | Code::ServiceUnavailable => CallError::UnknownService,
+                Code::ServiceTimeout | Code::ServiceCpuLimit => CallError::Timeout,
+                _ => CallError::Failed,
+            })
     }
 }

@@ -1,6 +1,6 @@
 //! What a node is made of, on one screen.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
@@ -18,6 +18,7 @@ use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_live::Live;
 use terrace_events_log::{Bell, Log, Postgres, Retention, poll};
+use terrace_ground_ids::TenantId;
 use terrace_ground_telemetry::Meters;
 use terrace_ground_token::Keys;
 use tokio_postgres::error::SqlState;
@@ -61,16 +62,23 @@ impl Node {
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
         let capabilities: Vec<Arc<dyn Capability>> = vec![
-            Arc::new(Sql::new(router.clone(), Arc::new(move |tenant, seq| ring.ring(tenant, seq)))),
+            Arc::new(Sql::new(
+                router.clone(),
+                Arc::new(move |tenant, seq| ring.ring(tenant, seq)),
+            )),
             Arc::new(Events),
             Arc::new(Clock),
             Arc::new(LogCapability),
-            Arc::new(Password::new(Arc::new(Hasher::new(&terrace_capabilities_password::Config::default())))),
+            Arc::new(Password::new(Arc::new(Hasher::new(
+                &terrace_capabilities_password::Config::default(),
+            )))),
             Arc::new(Token::new(Arc::new(keys.clone()))),
             Arc::new(Calls::new(calls.clone())),
         ];
         let mut engine_config = config.engine.clone();
-        engine_config.cache_dir.get_or_insert_with(|| options.data_dir.join("artefacts"));
+        engine_config
+            .cache_dir
+            .get_or_insert_with(|| options.data_dir.join("artefacts"));
         engine_config.cache_key = Some(secrets.bytes("artefacts")?);
         let engine = Engine::new(engine_config, capabilities)?;
 
@@ -88,20 +96,33 @@ impl Node {
         let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone()).await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
         let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone()));
-        let dispatcher = Arc::new(Dispatcher::new(config.dispatch.clone(), log.clone(), bell.clone(), directory.pool().clone(), deliver, Subscriptions::new()));
+        let dispatcher = Arc::new(Dispatcher::new(
+            config.dispatch.clone(),
+            log.clone(),
+            bell.clone(),
+            directory.pool().clone(),
+            deliver,
+            Subscriptions::new(),
+        ));
         deployments.subscribe(dispatcher.clone()).await;
 
         // The control plane.
         make_operator(&directory, secrets).await?;
-        let plane = Arc::new(Plane::new(directory.clone(), deployments, live, meters));
+        let plane = Arc::new(Plane::new(directory.clone(), deployments, meters));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
 
         tokio::spawn(poll(log.clone(), bell, terrace_events_log::Config::default()));
         tokio::spawn(dispatcher.run());
         tokio::spawn(forget_old_events(log));
+        tokio::spawn(follow_tenants(directory.clone(), router, live));
         resume(&directory).await?;
-        Ok(Self { gateway, control: terrace_control::router(state.clone()), internal: terrace_control::internal(state.clone()), closing: state })
+        Ok(Self {
+            gateway,
+            control: terrace_control::router(state.clone()),
+            internal: terrace_control::internal(state.clone()),
+            closing: state,
+        })
     }
 
     /// Ends what would otherwise keep connections open for ever.
@@ -114,13 +135,21 @@ impl Node {
 pub(crate) fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<tenancy::Error>() {
         Some(tenancy::Error::Connect(_)) => true,
-        Some(tenancy::Error::Query(error)) => error.is_closed() || error.as_db_error().is_some_and(|error| error.code() == &SqlState::CANNOT_CONNECT_NOW || error.code() == &SqlState::ADMIN_SHUTDOWN),
+        Some(tenancy::Error::Query(error)) => {
+            error.is_closed()
+                || error.as_db_error().is_some_and(|error| {
+                    error.code() == &SqlState::CANNOT_CONNECT_NOW || error.code() == &SqlState::ADMIN_SHUTDOWN
+                })
+        }
         _ => false,
     })
 }
 
 fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Result<tenancy::Config> {
-    let parsed: tokio_postgres::Config = options.database.parse().context("read --database: expected text like `host=/run/postgresql user=terrace dbname=terrace`")?;
+    let parsed: tokio_postgres::Config = options
+        .database
+        .parse()
+        .context("read --database: expected text like `host=/run/postgresql user=terrace dbname=terrace`")?;
     let (socket_dir, host) = match parsed.get_hosts().first() {
         Some(tokio_postgres::config::Host::Unix(folder)) => (Some(folder.clone()), None),
         Some(tokio_postgres::config::Host::Tcp(host)) => (None, Some(host.clone())),
@@ -147,12 +176,21 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
 /// The first operator, with the password that lies in the secrets.
 async fn make_operator(directory: &Directory, secrets: &Secrets) -> Result<()> {
     let email = "operator@terrace.example";
-    let password = secrets.text("operator-password", &HEXLOWER.encode(&secrets.bytes("operator-seed")?)[..20])?;
+    let password = secrets.text(
+        "operator-password",
+        &HEXLOWER.encode(&secrets.bytes("operator-seed")?)[..20],
+    )?;
     if directory.operator(email).await?.is_some() {
         return Ok(());
     }
     let password_hash = terrace_control::hash_password(&password).context("hash the operator's password")?;
-    directory.put_operator(NewOperator { email: email.to_owned(), name: "Operator".to_owned(), password_hash }).await?;
+    directory
+        .put_operator(NewOperator {
+            email: email.to_owned(),
+            name: "Operator".to_owned(),
+            password_hash,
+        })
+        .await?;
     info!("Made the operator {email}; the password is in the secrets, as operator-password");
     Ok(())
 }
@@ -168,9 +206,36 @@ async fn resume(directory: &Arc<Directory>) -> Result<()> {
     Ok(())
 }
 
+/// Lets go of what belongs to tenants that may not be used any more, whichever node decided it: their
+/// live streams end, and the router forgets their backends. Idle backends are swept on the way.
+async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Live) {
+    let mut changes = directory.changes();
+    let mut known: HashMap<TenantId, tenancy::State> = HashMap::new();
+    let mut sweep = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            _ = sweep.tick() => router.sweep(),
+        }
+        let view = directory.tenants();
+        let now: HashMap<TenantId, tenancy::State> =
+            view.iter().map(|tenant| (tenant.id.clone(), tenant.state)).collect();
+        for (tenant, before) in &known {
+            let state = now.get(tenant);
+            if *before == tenancy::State::Active && state != Some(&tenancy::State::Active) {
+                live.revoke(tenant);
+            }
+            if state.is_none() {
+                router.forget(tenant);
+            }
+        }
+        known = now;
+    }
+}
+
 /// Once an hour, a bounded number at a time.
 async fn forget_old_events(log: Arc<dyn Log>) {
-    let mut hourly = tokio::time::interval(std::time::Duration::from_secs(3600));
+    let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     loop {
         hourly.tick().await;
         if let Err(error) = log.retention(Retention::default()).await {

@@ -10,12 +10,12 @@ use serde_json::json;
 use terrace_compute_engine::ReleaseSpec;
 use terrace_contracts_openapi::Contract;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant, OperatorRecord, Placement, Plan, Platform, Release,
-    ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant,
+    OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef,
+    TenantSlice, TenantState,
 };
 use terrace_data_migrate::File;
 use terrace_data_tenancy::{self as tenancy, Directory};
-use terrace_events_live::Live;
 use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry as telemetry;
@@ -27,14 +27,22 @@ use super::{deployments::Deployments, manifest::Manifest};
 pub(crate) struct Plane {
     directory: Arc<Directory>,
     deployments: Arc<Deployments>,
-    live: Live,
     meters: Arc<telemetry::Meters>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
 impl Plane {
-    pub(crate) fn new(directory: Arc<Directory>, deployments: Arc<Deployments>, live: Live, meters: Arc<telemetry::Meters>) -> Self {
-        Self { directory, deployments, live, meters, snapshot: ArcSwapOption::empty() }
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        deployments: Arc<Deployments>,
+        meters: Arc<telemetry::Meters>,
+    ) -> Self {
+        Self {
+            directory,
+            deployments,
+            meters,
+            snapshot: ArcSwapOption::empty(),
+        }
     }
 
     fn find(&self, reference: &TenantRef) -> Result<Arc<tenancy::Tenant>, Error> {
@@ -43,13 +51,20 @@ impl Plane {
             TenantRef::Id(id) => view.by_id(id),
             TenantRef::Slug(slug) => view.by_slug(slug),
         };
-        found.cloned().ok_or_else(|| Error::NotFound(format!("There is no tenant `{reference}`.")))
+        found
+            .cloned()
+            .ok_or_else(|| Error::NotFound(format!("There is no tenant `{reference}`.")))
     }
 
     /// None for a tenant that has no place yet: in the first moments of its creation it is only a name.
     fn describe(&self, tenant: &tenancy::Tenant) -> Option<Tenant> {
         let view = self.directory.tenants();
-        let schemas = view.services().iter().filter(|service| service.current.is_some()).map(|service| tenant.id.schema(&service.name)).collect();
+        let schemas = view
+            .services()
+            .iter()
+            .filter(|service| service.current.is_some())
+            .map(|service| tenant.id.schema(&service.name))
+            .collect();
         let lane = &tenant.placement.as_ref()?.lane;
         Some(Tenant {
             id: tenant.id.clone(),
@@ -63,7 +78,11 @@ impl Plane {
                 tenancy::State::Deleting => TenantState::Deleting,
             },
             host: tenant.host.clone(),
-            placement: Placement { cluster: lane.cluster.name.clone(), lane: lane.id.clone(), schemas },
+            placement: Placement {
+                cluster: lane.cluster.name.clone(),
+                lane: lane.id.clone(),
+                schemas,
+            },
             created_at: tenant.created_at,
         })
     }
@@ -71,7 +90,13 @@ impl Plane {
     /// The version and the size in bytes of the directory's database; None when it does not answer.
     async fn health(&self) -> Option<(String, u64)> {
         let client = self.directory.pool().get().await.ok()?;
-        let row = client.query_one("SELECT current_setting('server_version'), pg_database_size(current_database())", &[]).await.ok()?;
+        let row = client
+            .query_one(
+                "SELECT current_setting('server_version'), pg_database_size(current_database())",
+                &[],
+            )
+            .await
+            .ok()?;
         Some((row.get(0), u64::try_from(row.get::<_, i64>(1)).unwrap_or(0)))
     }
 
@@ -82,7 +107,8 @@ impl Plane {
         {
             return Ok(known);
         }
-        let parsed: EdgeSnapshot = serde_json::from_slice(&fresh.body).map_err(|error| Error::Internal(error.into()))?;
+        let parsed: EdgeSnapshot =
+            serde_json::from_slice(&fresh.body).map_err(|error| Error::Internal(error.into()))?;
         let parsed = Arc::new(parsed);
         self.snapshot.store(Some(parsed.clone()));
         Ok(parsed)
@@ -93,41 +119,62 @@ impl Plane {
 impl Platform for Plane {
     async fn operator(&self, email: &str) -> Result<Option<OperatorRecord>, Error> {
         let found = self.directory.operator(email).await.map_err(refuse)?;
-        Ok(found.map(|operator| OperatorRecord { email: operator.email, name: operator.name, password_hash: Secret::new(operator.password_hash) }))
+        Ok(found.map(|operator| OperatorRecord {
+            email: operator.email,
+            name: operator.name,
+            password_hash: Secret::new(operator.password_hash),
+        }))
     }
 
     async fn tenants(&self, after: Option<&Slug>, limit: usize) -> Result<TenantSlice, Error> {
         let page = self.directory.list_tenants(after.map(Slug::as_str), limit);
-        Ok(TenantSlice { tenants: page.items.iter().filter_map(|tenant| self.describe(tenant)).collect(), more: page.next.is_some() })
+        Ok(TenantSlice {
+            tenants: page.items.iter().filter_map(|tenant| self.describe(tenant)).collect(),
+            more: page.next.is_some(),
+        })
     }
 
     async fn tenant(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
-        self.describe(&*self.find(tenant)?).ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
+        self.describe(&*self.find(tenant)?)
+            .ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
     }
 
     async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, Error> {
-        let owner = tenant.owner.as_ref().map(|owner| json!({ "email": owner.email, "name": owner.name, "password": owner.password.reveal() }));
-        let new = tenancy::NewTenant { slug: tenant.slug, name: tenant.name, plan: tenant.plan.as_str().to_owned(), context: owner.map(|owner| json!({ "owner": owner })) };
+        let owner = tenant
+            .owner
+            .as_ref()
+            .map(|owner| json!({ "email": owner.email, "name": owner.name, "password": owner.password.reveal() }));
+        let new = tenancy::NewTenant {
+            slug: tenant.slug,
+            name: tenant.name,
+            plan: tenant.plan.as_str().to_owned(),
+            context: owner.map(|owner| json!({ "owner": owner })),
+        };
         let created = self.directory.create_tenant(new).await.map_err(refuse)?;
-        self.describe(&created).ok_or_else(|| Error::Internal("a created tenant has no place".into()))
+        self.describe(&created)
+            .ok_or_else(|| Error::Internal("a created tenant has no place".into()))
     }
 
     async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error> {
         let id = self.find(tenant)?.id.clone();
-        let deleted = self.directory.delete_tenant(&id).await;
-        self.live.revoke(&id);
-        deleted.map(|_| ()).map_err(refuse)
+        self.directory.delete_tenant(&id).await.map(|_| ()).map_err(refuse)
     }
 
     async fn services(&self) -> Result<Vec<Service>, Error> {
         let services = self.directory.services().await.map_err(refuse)?;
-        Ok(services.into_iter().map(|(service, releases)| describe_service(service, releases)).collect())
+        Ok(services
+            .into_iter()
+            .map(|(service, releases)| describe_service(service, releases))
+            .collect())
     }
 
     async fn create_release(&self, service: &ServiceName, release: NewRelease) -> Result<Release, Error> {
         let manifest = Manifest::parse(&release.manifest).map_err(|message| invalid("/manifest", message))?;
         if manifest.name != *service {
-            return Err(invalid("/manifest", format!("the manifest is of `{}`, not of `{service}`", manifest.name)));
+            return Err(invalid(
+                "/manifest",
+                format!("the manifest is of `{}`, not of `{service}`", manifest.name),
+            ));
         }
         let contract = release.contract.to_string();
         Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
@@ -141,14 +188,24 @@ impl Platform for Plane {
             limits: manifest.limits,
             calls: manifest.calls.clone(),
         };
-        self.deployments.check(spec).await.map_err(|error| invalid("/component", error))?;
+        self.deployments
+            .check(spec)
+            .await
+            .map_err(|error| invalid("/component", error))?;
         let new = tenancy::NewRelease {
             service: service.clone(),
             title: manifest.title,
             capabilities: manifest.capabilities,
             manifest: release.manifest,
             contract,
-            migrations: release.migrations.into_iter().map(|migration| File { name: migration.name, sql: migration.sql }).collect(),
+            migrations: release
+                .migrations
+                .into_iter()
+                .map(|migration| File {
+                    name: migration.name,
+                    sql: migration.sql,
+                })
+                .collect(),
             component: release.component.to_vec(),
         };
         let stored = self.directory.put_release(new).await.map_err(|error| match error {
@@ -159,10 +216,19 @@ impl Platform for Plane {
     }
 
     async fn activate_release(&self, service: &ServiceName, release: &ReleaseId) -> Result<Service, Error> {
-        self.directory.activate_release(service, release, Arc::new(|_| {})).await.map_err(refuse)?;
-        self.deployments.apply().await.map_err(|error| Error::Internal(format!("{error:#}").into()))?;
+        self.directory
+            .activate_release(service, release, Arc::new(|_| {}))
+            .await
+            .map_err(refuse)?;
+        self.deployments
+            .apply()
+            .await
+            .map_err(|error| Error::Internal(format!("{error:#}").into()))?;
         let services = self.services().await?;
-        services.into_iter().find(|one| one.name == *service).ok_or_else(|| Error::NotFound(format!("There is no service `{service}`.")))
+        services
+            .into_iter()
+            .find(|one| one.name == *service)
+            .ok_or_else(|| Error::NotFound(format!("There is no service `{service}`.")))
     }
 
     async fn sites(&self) -> Result<Vec<Site>, Error> {
@@ -172,11 +238,33 @@ impl Platform for Plane {
     }
 
     async fn create_build(&self, site: &SiteName, build: NewBuild) -> Result<Build, Error> {
-        let files: Vec<tenancy::NewFile> = build.files.into_iter().map(|file| tenancy::NewFile { content_type: content_type(&file.path), path: file.path, content: file.content.to_vec() }).collect();
-        let (count, size) = (files.len() as u64, files.iter().map(|file| file.content.len() as u64).sum());
-        let stored = self.directory.put_build(site, &build.title, files).await.map_err(refuse)?;
+        let files: Vec<tenancy::NewFile> = build
+            .files
+            .into_iter()
+            .map(|file| tenancy::NewFile {
+                content_type: content_type(&file.path),
+                path: file.path,
+                content: file.content.to_vec(),
+            })
+            .collect();
+        let (count, size) = (
+            files.len() as u64,
+            files.iter().map(|file| file.content.len() as u64).sum(),
+        );
+        let stored = self
+            .directory
+            .put_build(site, &build.title, files)
+            .await
+            .map_err(refuse)?;
         self.directory.activate_build(site, &stored.id).await.map_err(refuse)?;
-        Ok(Build { id: stored.id, site: stored.site, state: BuildState::Active, files: count, size_bytes: size, created_at: stored.created_at })
+        Ok(Build {
+            id: stored.id,
+            site: stored.site,
+            state: BuildState::Active,
+            files: count,
+            size_bytes: size,
+            created_at: stored.created_at,
+        })
     }
 
     async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
@@ -190,11 +278,23 @@ impl Platform for Plane {
             let health = self.health().await;
             clusters.push(Cluster {
                 name: lane.cluster.name.clone(),
-                state: if health.is_some() { ClusterState::Up } else { ClusterState::Down },
+                state: if health.is_some() {
+                    ClusterState::Up
+                } else {
+                    ClusterState::Down
+                },
                 database: lane.cluster.database.clone(),
                 version: health.as_ref().map(|(version, _)| version.clone()),
                 lanes: 1,
-                tenants: view.iter().filter(|tenant| tenant.placement.as_ref().is_some_and(|placement| placement.lane.cluster.name == lane.cluster.name)).count() as u64,
+                tenants: view
+                    .iter()
+                    .filter(|tenant| {
+                        tenant
+                            .placement
+                            .as_ref()
+                            .is_some_and(|placement| placement.lane.cluster.name == lane.cluster.name)
+                    })
+                    .count() as u64,
                 size_bytes: health.map(|(_, size)| size),
             });
         }
@@ -218,8 +318,17 @@ impl Platform for Plane {
 
 fn describe_service(service: tenancy::Service, releases: Vec<tenancy::Release>) -> Service {
     let releases: Vec<Release> = releases.into_iter().map(describe_release).collect();
-    let current = service.current.as_ref().and_then(|current| releases.iter().find(|release| release.id == *current)).cloned();
-    Service { name: service.name, title: service.title, current, releases }
+    let current = service
+        .current
+        .as_ref()
+        .and_then(|current| releases.iter().find(|release| release.id == *current))
+        .cloned();
+    Service {
+        name: service.name,
+        title: service.title,
+        current,
+        releases,
+    }
 }
 
 fn describe_release(release: tenancy::Release) -> Release {
@@ -241,9 +350,17 @@ fn describe_release(release: tenancy::Release) -> Release {
 fn describe_site(site: tenancy::Site, snapshot: &EdgeSnapshot) -> Site {
     let current = site.current.clone();
     let describe = |build: tenancy::Build| {
-        let files = snapshot.builds.get(&build.id).map(|build| build.files.as_slice()).unwrap_or_default();
+        let files = snapshot
+            .builds
+            .get(&build.id)
+            .map(|build| build.files.as_slice())
+            .unwrap_or_default();
         Build {
-            state: if current.as_ref() == Some(&build.id) { BuildState::Active } else { BuildState::Retained },
+            state: if current.as_ref() == Some(&build.id) {
+                BuildState::Active
+            } else {
+                BuildState::Retained
+            },
             files: files.len() as u64,
             size_bytes: files.iter().map(|file| file.size).sum(),
             id: build.id,
@@ -253,23 +370,38 @@ fn describe_site(site: tenancy::Site, snapshot: &EdgeSnapshot) -> Site {
     };
     let builds: Vec<Build> = site.builds.into_iter().map(describe).collect();
     let current = builds.iter().find(|build| build.state == BuildState::Active).cloned();
-    Site { name: site.name, title: site.title, current, builds }
+    Site {
+        name: site.name,
+        title: site.title,
+        current,
+        builds,
+    }
 }
 
 /// By the file's extension; text is UTF-8.
 fn content_type(path: &str) -> String {
     let guessed = mime_guess::from_path(path).first_or_octet_stream();
-    let text = guessed.type_() == mime_guess::mime::TEXT || matches!(guessed.subtype().as_str(), "javascript" | "json" | "svg");
-    if text { format!("{guessed}; charset=utf-8") } else { guessed.to_string() }
+    let text = guessed.type_() == mime_guess::mime::TEXT
+        || matches!(guessed.subtype().as_str(), "javascript" | "json" | "svg");
+    if text {
+        format!("{guessed}; charset=utf-8")
+    } else {
+        guessed.to_string()
+    }
 }
 
 fn invalid(pointer: &str, detail: impl Into<String>) -> Error {
-    Error::Invalid(vec![FieldError { pointer: pointer.to_owned(), detail: detail.into() }])
+    Error::Invalid(vec![FieldError {
+        pointer: pointer.to_owned(),
+        detail: detail.into(),
+    }])
 }
 
 fn refuse(error: tenancy::Error) -> Error {
     match error {
-        tenancy::Error::SlugTaken(_) | tenancy::Error::Busy { .. } | tenancy::Error::NotReady { .. } => Error::Conflict(error.to_string()),
+        tenancy::Error::SlugTaken(_) | tenancy::Error::Busy { .. } | tenancy::Error::NotReady { .. } => {
+            Error::Conflict(error.to_string())
+        }
         tenancy::Error::Unknown { .. } => Error::NotFound(error.to_string()),
         tenancy::Error::Invalid(message) => invalid("", message),
         tenancy::Error::Connect(_) => Error::Unavailable(error.to_string()),

@@ -31,18 +31,35 @@ impl Delivery {
 impl Deliver for Delivery {
     async fn deliver(&self, service: &ServiceName, tenant: &TenantId, event: &Event) -> Result<(), DeliverError> {
         let view = self.directory.tenants();
-        let tenant = view.by_id(tenant).ok_or_else(|| DeliverError::Unavailable("the tenant is gone".to_owned()))?;
+        let tenant = view
+            .by_id(tenant)
+            .ok_or_else(|| DeliverError::Unavailable("the tenant is gone".to_owned()))?;
         let body = Bytes::from(event.to_json());
-        let answer = self.gateway.internal(facts(tenant), service, "/_terrace/events", body, Some(event.seq)).await;
+        let answer = self
+            .gateway
+            .internal(facts(tenant), service, "/_terrace/events", body, Some(event.seq))
+            .await;
         match answer {
             Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => Err(DeliverError::Unavailable(format!("{service} answered {}", response.status()))),
-            Ok(response) => Err(DeliverError::Failed(format!("{service} answered {}", response.status()))),
+            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => Err(DeliverError::Unavailable(
+                format!("{service} answered {}", response.status()),
+            )),
+            Ok(response) => Err(DeliverError::Failed(format!(
+                "{service} answered {}",
+                response.status()
+            ))),
             Err(problem) => {
                 let message = format!("{service}: {}", problem.code.as_str());
                 // What the service did itself counts as a try; what kept it from being asked does not.
-                let its_own = matches!(problem.code, Code::ServiceFailed | Code::ServiceCpuLimit | Code::ServiceMemoryLimit | Code::ServiceTimeout);
-                Err(if its_own { DeliverError::Failed(message) } else { DeliverError::Unavailable(message) })
+                let its_own = matches!(
+                    problem.code,
+                    Code::ServiceFailed | Code::ServiceCpuLimit | Code::ServiceMemoryLimit | Code::ServiceTimeout
+                );
+                Err(if its_own {
+                    DeliverError::Failed(message)
+                } else {
+                    DeliverError::Unavailable(message)
+                })
             }
         }
     }
@@ -62,17 +79,33 @@ impl ServiceHooks {
 
 #[async_trait]
 impl Hooks for ServiceHooks {
-    async fn tenant_created(&self, tenant: &Tenant, service: &ServiceName, release: &ReleaseId, context: Option<&Value>) -> Result<(), String> {
+    async fn tenant_created(
+        &self,
+        tenant: &Tenant,
+        service: &ServiceName,
+        release: &ReleaseId,
+        context: Option<&Value>,
+    ) -> Result<(), String> {
         if !self.deployments.wants(release, Hook::TenantCreated).await? {
             return Ok(());
         }
-        let owner = context.and_then(|context| context.get("owner")).cloned().unwrap_or(Value::Null);
+        let owner = context
+            .and_then(|context| context.get("owner"))
+            .cloned()
+            .unwrap_or(Value::Null);
         let body = Bytes::from(json!({ "owner": owner }).to_string());
         let deployed = self.deployments.deployed(service, release).await?;
-        let answer = self.gateway.internal_to(&deployed, facts(tenant), "/_terrace/hooks/tenant-created", body, None).await;
+        let answer = self
+            .gateway
+            .internal_to(&deployed, facts(tenant), "/_terrace/hooks/tenant-created", body, None)
+            .await;
         match answer {
             Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) => Err(format!("{service} answered {} {}", response.status(), String::from_utf8_lossy(response.body()))),
+            Ok(response) => Err(format!(
+                "{service} answered {} {}",
+                response.status(),
+                String::from_utf8_lossy(response.body())
+            )),
             Err(problem) => Err(format!("{service}: {}", problem.code.as_str())),
         }
     }

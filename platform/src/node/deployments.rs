@@ -36,8 +36,18 @@ pub(crate) struct Deployments {
 
 impl Deployments {
     /// Loads what is current, and follows the directory from then on.
-    pub(crate) async fn start(directory: Arc<Directory>, engine: Engine, gateway: Arc<Gateway>) -> anyhow::Result<Arc<Self>> {
-        let deployments = Arc::new(Self { directory, engine, gateway, loaded: Mutex::default(), dispatcher: OnceLock::new() });
+    pub(crate) async fn start(
+        directory: Arc<Directory>,
+        engine: Engine,
+        gateway: Arc<Gateway>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let deployments = Arc::new(Self {
+            directory,
+            engine,
+            gateway,
+            loaded: Mutex::default(),
+            dispatcher: OnceLock::new(),
+        });
         deployments.apply().await.context("load the services")?;
         let following = deployments.clone();
         let mut changes = following.directory.changes();
@@ -67,14 +77,18 @@ impl Deployments {
             let Some(id) = &service.current else { continue };
             let ready = match loaded.get(id) {
                 Some(ready) => ready.clone(),
-                None => self.load(id).await.with_context(|| format!("load {} {id}", service.name))?,
+                None => self
+                    .load(id)
+                    .await
+                    .with_context(|| format!("load {} {id}", service.name))?,
             };
             current.insert(id.clone(), ready);
         }
         if current.len() == loaded.len() && current.keys().all(|id| loaded.contains_key(id)) {
             return Ok(());
         }
-        let services = Services::new(current.values().map(|one| one.deployed.clone()).collect()).map_err(anyhow::Error::msg)?;
+        let services =
+            Services::new(current.values().map(|one| one.deployed.clone()).collect()).map_err(anyhow::Error::msg)?;
         self.gateway.deploy(services);
         if let Some(dispatcher) = self.dispatcher.get() {
             dispatcher.subscribe(subscriptions(current.values()));
@@ -96,7 +110,11 @@ impl Deployments {
     /// A release of a service, served or about to be.
     pub(crate) async fn deployed(&self, service: &ServiceName, release: &ReleaseId) -> Result<Arc<Deployed>, String> {
         let loaded = self.any(release).await?;
-        if loaded.deployed.service == *service { Ok(loaded.deployed) } else { Err(format!("{release} is no release of {service}")) }
+        if loaded.deployed.service == *service {
+            Ok(loaded.deployed)
+        } else {
+            Err(format!("{release} is no release of {service}"))
+        }
     }
 
     async fn any(&self, release: &ReleaseId) -> Result<Loaded, String> {
@@ -108,7 +126,11 @@ impl Deployments {
 
     /// Compiles and links what may become a release, and forgets it: what is wrong with it shows here.
     pub(crate) async fn check(&self, spec: ReleaseSpec) -> Result<(), String> {
-        self.engine.load(spec).await.map(|_| ()).map_err(|error| error.to_string())
+        self.engine
+            .load(spec)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     }
 
     async fn load(&self, id: &ReleaseId) -> anyhow::Result<Loaded> {
@@ -126,12 +148,26 @@ impl Deployments {
             calls: manifest.calls.clone(),
         };
         let release = self.engine.load(spec).await?;
-        let deployed = Arc::new(Deployed { service: facts.release.service, release, contract });
-        Ok(Loaded { deployed, manifest: Arc::new(manifest) })
+        let deployed = Arc::new(Deployed {
+            service: facts.release.service,
+            release,
+            contract,
+        });
+        Ok(Loaded {
+            deployed,
+            manifest: Arc::new(manifest),
+        })
     }
 }
 
 fn subscriptions<'a>(loaded: impl Iterator<Item = &'a Loaded>) -> Subscriptions {
     let consumers = loaded.filter(|one| !one.manifest.consumes.is_empty());
-    consumers.map(|one| (one.deployed.service.clone(), one.manifest.consumes.iter().cloned().collect())).collect()
+    consumers
+        .map(|one| {
+            (
+                one.deployed.service.clone(),
+                one.manifest.consumes.iter().cloned().collect(),
+            )
+        })
+        .collect()
 }

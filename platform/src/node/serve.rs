@@ -40,19 +40,28 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(base_domain: &str) -> Self {
-        Self { base_domain: base_domain.to_owned(), node: OnceLock::new() }
+        Self {
+            base_domain: base_domain.to_owned(),
+            node: OnceLock::new(),
+        }
     }
 
     /// From here on the node answers.
     pub(crate) fn open(&self, node: Node) -> Result<()> {
-        self.node.set(node).map_err(|_| anyhow::anyhow!("a node is composed once"))
+        self.node
+            .set(node)
+            .map_err(|_| anyhow::anyhow!("a node is composed once"))
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let Some(node) = self.node.get() else {
             return problem_response(&Problem::new(Code::DataUnavailable).detail("The node is starting."));
         };
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
         let path = request.uri().path();
         let console = host_label(host, &self.base_domain) == Some("console");
         let router = if path == "/internal" || path.starts_with("/internal/") {
@@ -71,8 +80,16 @@ impl Front {
 /// Accepts until `stop`, then lets what is under way finish.
 pub(crate) async fn accept(listener: TcpListener, front: Arc<Front>, stop: impl Future<Output = ()>) -> Result<()> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(HEAD_BYTES_MAX);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(32 << 10);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(HEAD_BYTES_MAX);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(32 << 10);
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {

@@ -38,13 +38,30 @@ pub(crate) struct Child {
 impl Child {
     /// A child that is not started yet. Its program lies beside this one.
     pub(crate) fn new(name: &'static str, program: &str, arguments: Vec<String>, data_dir: &Path) -> Result<Self> {
-        let beside = std::env::current_exe().context("find this program")?.with_file_name(program);
+        let beside = std::env::current_exe()
+            .context("find this program")?
+            .with_file_name(program);
         let now = Instant::now();
-        Ok(Self { name, program: beside, arguments, log: data_dir.join(format!("log/{name}.log")), pid_file: data_dir.join(format!("run/{name}.pid")), running: None, wanted: false, started: now, pause: PAUSE_FIRST, not_before: now })
+        Ok(Self {
+            name,
+            program: beside,
+            arguments,
+            log: data_dir.join(format!("log/{name}.log")),
+            pid_file: data_dir.join(format!("run/{name}.pid")),
+            running: None,
+            wanted: false,
+            started: now,
+            pause: PAUSE_FIRST,
+            not_before: now,
+        })
     }
 
     pub(crate) fn start(&mut self) -> Result<()> {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).with_context(|| format!("open {}", self.log.display()))?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("open {}", self.log.display()))?;
         let child = process::Command::new(&self.program)
             .args(&self.arguments)
             // Its end tells the child that we are gone, even when we are killed.
@@ -65,23 +82,40 @@ impl Child {
 
     /// An error with the log's last lines, when the process has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        let Some(running) = &mut self.running else { return Ok(()) };
-        let Some(status) = running.try_wait().context("ask a child")? else { return Ok(()) };
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        let Some(status) = running.try_wait().context("ask a child")? else {
+            return Ok(());
+        };
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(5)..].join("\n    ");
-        anyhow::bail!("the {} ended with {status}:\n    {tail}\n  Its whole log is {}", self.name, self.log.display())
+        anyhow::bail!(
+            "the {} ended with {status}:\n    {tail}\n  Its whole log is {}",
+            self.name,
+            self.log.display()
+        )
     }
 
     /// Starts the process again when it died; waits longer each time it dies soon after its start.
     pub(crate) fn revive(&mut self) -> Result<()> {
         if let Some(running) = &mut self.running {
-            let Some(status) = running.try_wait().context("ask a child")? else { return Ok(()) };
+            let Some(status) = running.try_wait().context("ask a child")? else {
+                return Ok(());
+            };
             self.running = None;
             if self.started.elapsed() > Duration::from_secs(30) {
                 self.pause = PAUSE_FIRST;
             }
-            say(self.name, &format!("ended ({status}); starting it again in {:.1} s (log: {})", self.pause.as_secs_f64(), self.log.display()));
+            say(
+                self.name,
+                &format!(
+                    "ended ({status}); starting it again in {:.1} s (log: {})",
+                    self.pause.as_secs_f64(),
+                    self.log.display()
+                ),
+            );
             self.not_before = Instant::now() + self.pause;
             self.pause = (self.pause * 2).min(PAUSE_LONGEST);
         }

@@ -37,7 +37,10 @@ impl Client {
             "host": format!("console.{}", place.base_domain),
             "token": operator_token,
         });
-        place.secrets.replace(&place.data_dir.join("operator.json"), &serde_json::to_string_pretty(&file)?)?;
+        place.secrets.replace(
+            &place.data_dir.join("operator.json"),
+            &serde_json::to_string_pretty(&file)?,
+        )?;
         Ok(Self {
             http: legacy::Client::builder(TokioExecutor::new()).build_http(),
             node: format!("127.0.0.1:{}", place.node_port),
@@ -48,17 +51,45 @@ impl Client {
 
     /// A request to the control plane, as the operator.
     pub(crate) async fn control(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        self.send(&self.node, "console", method, path, body, &format!("Bearer {}", self.operator_token), "").await
+        self.send(
+            &self.node,
+            "console",
+            method,
+            path,
+            body,
+            &format!("Bearer {}", self.operator_token),
+            "",
+        )
+        .await
     }
 
     /// A request on a tenant's host, with cookies.
-    pub(crate) async fn tenant(&self, slug: &str, method: Method, path: &str, body: Option<&Value>, cookies: &str) -> Result<Answer> {
+    pub(crate) async fn tenant(
+        &self,
+        slug: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        cookies: &str,
+    ) -> Result<Answer> {
         self.send(&self.node, slug, method, path, body, "", cookies).await
     }
 
     #[expect(clippy::too_many_arguments, reason = "the one place where a request is put together")]
-    async fn send(&self, authority: &str, label: &str, method: Method, path: &str, body: Option<&Value>, authorization: &str, cookies: &str) -> Result<Answer> {
-        let mut request = Request::builder().method(method).uri(format!("http://{authority}{path}")).header(header::HOST, format!("{label}.{}", self.base_domain));
+    async fn send(
+        &self,
+        authority: &str,
+        label: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        authorization: &str,
+        cookies: &str,
+    ) -> Result<Answer> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{authority}{path}"))
+            .header(header::HOST, format!("{label}.{}", self.base_domain));
         if !authorization.is_empty() {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -72,23 +103,63 @@ impl Client {
             }
             None => Bytes::new(),
         };
-        let response = self.http.request(request.body(Full::new(body))?).await.with_context(|| format!("reach {authority}"))?;
+        let response = self
+            .http
+            .request(request.body(Full::new(body))?)
+            .await
+            .with_context(|| format!("reach {authority}"))?;
         let status = response.status();
-        let cookies = response.headers().get_all(header::SET_COOKIE).iter().filter_map(|line| line.to_str().ok()?.split(';').next()).collect::<Vec<_>>().join("; ");
-        let bytes = response.into_body().collect().await.context("read an answer")?.to_bytes();
-        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), cookies })
+        let cookies = response
+            .headers()
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .filter_map(|line| line.to_str().ok()?.split(';').next())
+            .collect::<Vec<_>>()
+            .join("; ");
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .context("read an answer")?
+            .to_bytes();
+        Ok(Answer {
+            status,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            cookies,
+        })
     }
 
     /// Waits until the node answers and has its database.
     pub(crate) async fn wait_for_node(&self, node: &mut Child) -> Result<()> {
-        let health = || async { self.control(Method::GET, "/internal/health", None).await.is_ok_and(|answer| answer.status.is_success()) };
+        let health = || async {
+            self.control(Method::GET, "/internal/health", None)
+                .await
+                .is_ok_and(|answer| answer.status.is_success())
+        };
         wait("the node", node, health).await
     }
 
-    /// Waits until the edge serves the console.
+    /// Waits until the edge serves what the node published.
     pub(crate) async fn wait_for_edge(&self, place: &Place, edge: &mut Child) -> Result<()> {
         let authority = format!("127.0.0.1:{}", place.port);
-        let serves = || async { self.send(&authority, "console", Method::GET, "/", None, "", "").await.is_ok_and(|answer| answer.status.is_success()) };
+        let published = self
+            .control(Method::GET, "/internal/edge/snapshot", None)
+            .await?
+            .success("read the snapshot")?;
+        let serves = || async {
+            let health = self
+                .send(
+                    &authority,
+                    "console",
+                    Method::GET,
+                    "/.well-known/terrace/edge",
+                    None,
+                    "",
+                    "",
+                )
+                .await;
+            health.is_ok_and(|health| health.body["snapshot"] == published["version"])
+        };
         wait("the edge", edge, serves).await
     }
 }
@@ -113,7 +184,19 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self.body);
         }
-        let text = |key: &str| self.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        bail!("{what}: {} {} {} (request {})", self.status.as_u16(), text("title"), text("detail"), text("request_id"))
+        let text = |key: &str| {
+            self.body
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        bail!(
+            "{what}: {} {} {} (request {})",
+            self.status.as_u16(),
+            text("title"),
+            text("detail"),
+            text("request_id")
+        )
     }
 }

@@ -19,10 +19,11 @@ pub(crate) async fn services(client: &Client, folder: &Path) -> Result<()> {
             "component": BASE64.encode(&fs::read(bundle.join("service.wasm")).context("read a component")?),
         });
         let path = format!("/api/control/services/{name}/releases");
-        let release = client.control(Method::POST, &path, Some(&body)).await?.success(&format!("deploy {name}"))?;
+        let release = client
+            .control(Method::POST, &path, Some(&body))
+            .await?
+            .success(&format!("deploy {name}"))?;
         let id = release.get("id").and_then(Value::as_str).unwrap_or_default();
-        let path = format!("/api/control/services/{name}/activate");
-        client.control(Method::POST, &path, Some(&json!({ "release": id }))).await?.success(&format!("activate {name}"))?;
         say("service", &format!("{name} {id}"));
     }
     Ok(())
@@ -32,12 +33,22 @@ pub(crate) async fn services(client: &Client, folder: &Path) -> Result<()> {
 pub(crate) async fn sites(client: &Client, folder: &Path) -> Result<()> {
     for (name, bundle) in bundles(folder, "site.toml")? {
         let manifest: toml::Table = toml::from_str(&text(&bundle.join("site.toml"))?).context("read site.toml")?;
-        let title = manifest.get("title").and_then(toml::Value::as_str).unwrap_or(&name).to_owned();
+        let title = manifest
+            .get("title")
+            .and_then(toml::Value::as_str)
+            .unwrap_or(&name)
+            .to_owned();
         let mut files = Vec::new();
         collect(&bundle, "", &mut files)?;
         let path = format!("/api/control/sites/{name}/builds");
-        let build = client.control(Method::POST, &path, Some(&json!({ "title": title, "files": files }))).await?.success(&format!("deploy the {name} site"))?;
-        say("site", &format!("{name} {}", build.get("id").and_then(Value::as_str).unwrap_or_default()));
+        let build = client
+            .control(Method::POST, &path, Some(&json!({ "title": title, "files": files })))
+            .await?
+            .success(&format!("deploy the {name} site"))?;
+        say(
+            "site",
+            &format!("{name} {}", build.get("id").and_then(Value::as_str).unwrap_or_default()),
+        );
     }
     Ok(())
 }
@@ -54,7 +65,11 @@ fn bundles(folder: &Path, marker: &str) -> Result<Vec<(String, std::path::PathBu
 }
 
 fn migrations(folder: &Path) -> Result<Vec<Value>> {
-    let mut files: Vec<_> = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?.flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .with_context(|| format!("read {}", folder.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     files.sort();
     files
         .iter()
@@ -63,7 +78,10 @@ fn migrations(folder: &Path) -> Result<Vec<Value>> {
 }
 
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<Value>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?.flatten() {
+    for entry in fs::read_dir(folder)
+        .with_context(|| format!("read {}", folder.display()))?
+        .flatten()
+    {
         let path = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
             collect(&entry.path(), &path, files)?;

@@ -28,15 +28,16 @@ const START_MAX: Duration = Duration::from_secs(120);
 pub struct Options {
     /// Make the demo's tenants. Default true.
     pub demo: bool,
-    /// Deploy the sites. Default false.
-    pub sites: bool,
     /// Deploy the hostile service too. Default false.
     pub hostile: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { demo: true, sites: false, hostile: false }
+        Self {
+            demo: true,
+            hostile: false,
+        }
     }
 }
 
@@ -70,11 +71,21 @@ impl Terrace {
     /// # Errors
     /// What `terrace-up` said when it could not.
     pub async fn start(options: Options) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("terrace-").tempdir().context("make a data folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("terrace-")
+            .tempdir()
+            .context("make a data folder")?;
         // The database may run as another user, who must be able to reach its folder.
-        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).context("open the data folder")?;
+        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .context("open the data folder")?;
         let (port, node_port) = (free_port()?, free_port()?);
-        let mut terrace = Self { folder, options, port, node_port, up: None };
+        let mut terrace = Self {
+            folder,
+            options,
+            port,
+            node_port,
+            up: None,
+        };
         terrace.start_again().await?;
         Ok(terrace)
     }
@@ -85,19 +96,37 @@ impl Terrace {
     /// What `terrace-up` said when it could not.
     pub async fn start_again(&mut self) -> Result<()> {
         let mut command = Command::new(program("terrace-up"));
-        command.arg("--data-dir").arg(self.folder.path()).arg("--port").arg(self.port.to_string()).arg("--node-port").arg(self.node_port.to_string());
-        command.arg("--exit-with-parent").arg("--services").arg(bundles("services"));
+        command
+            .arg("--data-dir")
+            .arg(self.folder.path())
+            .arg("--port")
+            .arg(self.port.to_string())
+            .arg("--node-port")
+            .arg(self.node_port.to_string());
+        command
+            .arg("--exit-with-parent")
+            .arg("--services")
+            .arg(bundles("services"))
+            .arg("--sites")
+            .arg(bundles("sites"));
         if self.options.hostile {
             command.arg("--services").arg(bundles("hostile"));
-        }
-        if self.options.sites {
-            command.arg("--sites").arg(bundles("sites"));
         }
         if self.options.demo {
             command.arg("--demo");
         }
-        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("up.log")).context("open a log")?;
-        let mut up = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn().context("start terrace-up: run `cargo verify services` first")?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("up.log"))
+            .context("open a log")?;
+        let mut up = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start terrace-up: run `cargo verify services` first")?;
         let mut lines = BufReader::new(up.stdout.take().context("read terrace-up")?).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await? {
@@ -107,7 +136,9 @@ impl Terrace {
             }
             bail!("terrace-up ended before it was up")
         };
-        let outcome = tokio::time::timeout(START_MAX, ready).await.unwrap_or_else(|_| bail!("terrace-up is not up after {START_MAX:?}"));
+        let outcome = tokio::time::timeout(START_MAX, ready)
+            .await
+            .unwrap_or_else(|_| bail!("terrace-up is not up after {START_MAX:?}"));
         // Its later output must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.up = Some(up);
@@ -121,7 +152,9 @@ impl Terrace {
     pub async fn stop(&mut self) -> Result<()> {
         let Some(mut up) = self.up.take() else { return Ok(()) };
         drop(up.stdin.take());
-        tokio::time::timeout(Duration::from_secs(30), up.wait()).await.context("terrace-up does not end")??;
+        tokio::time::timeout(Duration::from_secs(30), up.wait())
+            .await
+            .context("terrace-up does not end")??;
         Ok(())
     }
 
@@ -142,7 +175,11 @@ impl Terrace {
     }
 
     async fn key(&mut self, key: &str) -> Result<()> {
-        let input = self.up.as_mut().and_then(|up| up.stdin.as_mut()).context("terrace-up does not run")?;
+        let input = self
+            .up
+            .as_mut()
+            .and_then(|up| up.stdin.as_mut())
+            .context("terrace-up does not run")?;
         input.write_all(key.as_bytes()).await.context("press a key")?;
         input.flush().await.context("press a key")
     }
@@ -168,12 +205,22 @@ impl Terrace {
     /// It does not run.
     pub fn pid(&self, part: Part) -> Result<i32> {
         let text = match part {
-            Part::Supervisor => return self.up.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok()).context("terrace-up does not run"),
+            Part::Supervisor => {
+                return self
+                    .up
+                    .as_ref()
+                    .and_then(Child::id)
+                    .and_then(|id| i32::try_from(id).ok())
+                    .context("terrace-up does not run");
+            }
             Part::Node => fs::read_to_string(self.path("run/node.pid")),
             Part::Edge => fs::read_to_string(self.path("run/edge.pid")),
             Part::Database => fs::read_to_string(self.path("run/database.pid")),
         };
-        text.with_context(|| format!("find {part:?}"))?.trim().parse().context("read a process id")
+        text.with_context(|| format!("find {part:?}"))?
+            .trim()
+            .parse()
+            .context("read a process id")
     }
 
     /// A connection to the database as its superuser: for looking, and for playing an outsider.
@@ -183,8 +230,15 @@ impl Terrace {
     pub async fn database(&self) -> Result<tokio_postgres::Client> {
         let address = fs::read_to_string(self.path("run/database")).context("find the database")?;
         let mut config: tokio_postgres::Config = address.trim().parse().context("read the database's address")?;
-        config.password(fs::read_to_string(self.path("secrets/postgres")).context("read the password")?.trim());
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.context("connect to the database")?;
+        config.password(
+            fs::read_to_string(self.path("secrets/postgres"))
+                .context("read the password")?
+                .trim(),
+        );
+        let (client, connection) = config
+            .connect(tokio_postgres::NoTls)
+            .await
+            .context("connect to the database")?;
         tokio::spawn(connection);
         Ok(client)
     }
@@ -222,7 +276,14 @@ impl Drop for Terrace {
         // which outlives a killed supervisor on purpose.
         for part in [Part::Supervisor, Part::Node, Part::Edge, Part::Database] {
             if let Ok(pid) = self.pid(part) {
-                let _ = kill(Pid::from_raw(pid), if part == Part::Database { Signal::SIGQUIT } else { Signal::SIGKILL });
+                let _ = kill(
+                    Pid::from_raw(pid),
+                    if part == Part::Database {
+                        Signal::SIGQUIT
+                    } else {
+                        Signal::SIGKILL
+                    },
+                );
             }
         }
     }
@@ -238,7 +299,10 @@ pub fn bundles(name: &str) -> PathBuf {
     target().join("terrace").join(name)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test program is a binary; cargo's own variable says where it built")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test program is a binary; cargo's own variable says where it built"
+)]
 fn target() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     std::env::var("CARGO_TARGET_DIR").map_or_else(|_| default(), PathBuf::from)

@@ -1,6 +1,8 @@
 //! What the sandbox promises, on components written by hand: bounds hold, faults stay alone, and no
 //! instance knows two tenants.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
 use std::{
     sync::{
         Arc,
@@ -431,6 +433,7 @@ async fn a_body_comes_whole_or_as_an_error_and_never_short() {
         Some(Fault::ResponseTooLarge)
     );
 
+    let engine = self::engine();
     let release = engine
         .load(ReleaseSpec {
             limits,
