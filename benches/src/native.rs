@@ -34,8 +34,7 @@ pub(crate) fn serve_task(arguments: &[String]) -> Result<()> {
 pub(crate) fn serve_hello(arguments: &[String]) -> Result<()> {
     let address = arguments.first().context("an address")?;
     serve(address, async {
-        let ping = async || axum::Json(serde_json::json!({ "text": "hello" }));
-        Ok(axum::Router::new().route("/api/hello/ping", axum::routing::get(ping)))
+        Ok(axum::Router::new().route("/api/hello/ping", axum::routing::get(async || "hello")))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::Figure;
 
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let terrace = Terrace::start(Options::default()).await?;
-    let memory = |part| Ok::<_, anyhow::Error>(proportional_kib(terrace.pid(part)?)?);
+    let memory = |part| proportional_kib(terrace.pid(part)?);
     let (edge, node, database) = (
         memory(Part::Edge)?,
         memory(Part::Node)?,

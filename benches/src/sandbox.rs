@@ -82,7 +82,10 @@ fn component() -> Result<Vec<u8>> {
 }
 
 async fn deploy(client: &Client, isolation: &str) -> Result<()> {
-    let contract: serde_json::Value = serde_json::to_value(hello::contract())?;
+    let operation =
+        json!({ "operationId": "hello_ping", "security": [], "responses": { "200": { "description": "Hello" } } });
+    let paths = json!({ "/api/hello/ping": { "get": operation } });
+    let contract = json!({ "openapi": "3.1.0", "info": { "title": "Hello", "version": "1" }, "paths": paths });
     let body = json!({
         "manifest": format!("name = \"hello\"\nisolation = \"{isolation}\"\n[limits]\nconcurrency = 64\n"),
         "contract": contract,

@@ -45,6 +45,10 @@ pub(crate) struct Call {
     pub(crate) id: RequestId,
 }
 
+/// How often a read is sent again when the node broke it off before it answered.
+const REPEATS_MAX: u32 = 2;
+const REPEAT_PAUSE: Duration = Duration::from_millis(100);
+
 impl Forwarder {
     /// Forwards `request` and marks the answer with the request's id and the site's newest build.
     pub(crate) async fn forward(&self, call: Call, request: Request<Incoming>) -> Response<Body> {
@@ -111,7 +115,7 @@ impl Forwarder {
         source: &Source,
     ) -> Result<Response<Incoming>, Box<Response<Body>>> {
         let is_idempotent = source.is_empty() && (parts.method == Method::GET || parts.method == Method::HEAD);
-        let (mut deadline, mut repeated) = (None, false);
+        let (mut deadline, mut repeats) = (None, 0);
         loop {
             if let Some(since) = self.node.outage() {
                 self.hold(call, *deadline.get_or_insert(since + self.config.hold()))
@@ -151,8 +155,13 @@ impl Forwarder {
                 // Nothing was sent; the outage that has begun decides how long this goes on.
                 continue;
             }
-            if is_idempotent && !repeated {
-                repeated = true;
+            if is_idempotent && repeats < REPEATS_MAX {
+                // At once for a connection that was closed while idle; after a moment for a node that
+                // was killed, whose listening socket takes that long to go.
+                if repeats > 0 {
+                    tokio::time::sleep(REPEAT_PAUSE).await;
+                }
+                repeats += 1;
                 continue;
             }
             tracing::warn!(request.id = %call.id, method = %parts.method, path = path.path(), "The node broke off a request: {error}");

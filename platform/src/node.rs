@@ -1,7 +1,7 @@
 //! The node: gateway, services, control plane and event dispatch in one process without state.
 //!
-//! [`compose::Node`] is what it is made of, on one screen. It listens before its database answers, so
-//! that whoever asks gets a problem document and not a refused connection.
+//! [`compose::Node`] is what it is made of, on one screen. It takes its port first and listens on it
+//! last: while it is not ready a connection is refused, which tells the edge to hold the request.
 
 mod adapters;
 mod calls;
@@ -17,7 +17,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use clap::Parser;
 use terrace_ground_telemetry as telemetry;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tracing::{info, warn};
 
 use crate::{config::Config, parent, secrets::Secrets};
@@ -79,33 +79,47 @@ pub async fn run(options: Options) -> Result<()> {
     telemetry::init(&options.log, format);
     let config = Config::load(options.config.as_deref())?;
     let secrets = Secrets::open(&options.data_dir.join("secrets"))?;
-    let listener = TcpListener::bind(options.listen)
-        .await
-        .with_context(|| format!("listen on {}", options.listen))?;
-    let front = Arc::new(Front::new(&config.base_domain.0));
-    info!("Listening on {}", options.listen);
-    let serving = tokio::spawn(serve::accept(listener, front.clone(), stop(options.exit_with_parent)));
-    let composing = async {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match Node::compose(&options, &config, &secrets).await {
-                Ok(node) => return front.open(node),
-                Err(error) if compose::is_away(&error) => {
-                    warn!("The database is not there yet: {error:#}");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(2));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    let socket = bind(options.listen).with_context(|| format!("listen on {}", options.listen))?;
+    let node = tokio::select! {
+        node = compose(&options, &config, &secrets) => node?,
+        () = stop(options.exit_with_parent) => return Ok(()),
     };
-    let mut serving = serving;
-    tokio::select! {
-        composed = composing => composed?,
-        served = &mut serving => return served.context("serve")?,
+    // Only now: until the node can answer, a connection is refused, and the edge holds what it can.
+    let listener = socket.listen(1024).context("listen")?;
+    info!("Ready on {}", options.listen);
+    serve::accept(
+        listener,
+        Arc::new(Front::new(&config.base_domain.0, node)),
+        stop(options.exit_with_parent),
+    )
+    .await
+}
+
+/// Takes the address without listening on it, so that a taken port is known at once.
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Composes the node as soon as its database is there.
+async fn compose(options: &Options, config: &Config, secrets: &Secrets) -> Result<Node> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match Node::compose(options, config, secrets).await {
+            Err(error) if compose::is_away(&error) => {
+                warn!("The database is not there yet: {error:#}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+            composed => return composed,
+        }
     }
-    info!("Ready");
-    serving.await.context("serve")?
 }
 
 async fn stop(with_parent: bool) {

@@ -5,6 +5,7 @@ use serde_json::json;
 use terrace_tests_harness::{Options, Terrace};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, clippy::type_complexity, reason = "one table of cases")]
 async fn each_bad_request_gets_its_own_code() {
     let terrace = Terrace::start(Options::default()).await.unwrap();
     let client = terrace.client();

@@ -2,6 +2,8 @@
 //!
 //! `graph` and `house` read the source; the others start a whole Terrace.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and says where")]
+
 mod bad_input;
 mod compute;
 mod durability;

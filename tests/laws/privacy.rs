@@ -61,7 +61,10 @@ fn operations(contract: &Value, stage: &Stage) -> Vec<(Method, String, bool)> {
                 continue;
             };
             let public = operation["security"].as_array().is_some_and(Vec::is_empty);
-            let concrete = path.replace("{board}", &stage.board).replace("{task}", &stage.task);
+            let concrete = path
+                .replace("{board}", &stage.board)
+                .replace("{task}", &stage.task)
+                .replace("{member}", stage.ada.member["id"].as_str().unwrap());
             assert!(
                 !concrete.contains('{'),
                 "{path} has a parameter that this law does not know: add it"

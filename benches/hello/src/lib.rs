@@ -1,23 +1,14 @@
-//! The smallest service: one public operation, no capability. What the sandbox itself costs.
+//! The smallest axum component: standard `wasi:http`, nothing of Terrace. What the sandbox itself
+//! costs, on a component that `wasmtime serve` runs too.
 
-use terrace_sdk::prelude::*;
+#[cfg(target_family = "wasm")]
+mod component {
+    //! The handler.
 
-/// An answer without a question.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub struct Greeting {
-    text: &'static str,
+    use axum::{Router, routing::get};
+
+    #[wstd_axum::http_server]
+    fn main() -> Router {
+        Router::new().route("/api/hello/ping", get(async || "hello"))
+    }
 }
-
-/// Answers.
-#[utoipa::path(get, path = "/api/hello/ping", operation_id = "hello_ping", security(()),
-    responses((status = 200, description = "Hello", body = Greeting)))]
-async fn ping() -> Json<Greeting> {
-    Json(Greeting { text: "hello" })
-}
-
-/// The routes.
-pub fn router() -> Router {
-    routes!(Router::new(), ping)
-}
-
-terrace_sdk::service!(router);

@@ -15,11 +15,14 @@ use terrace_ground_token::{Claims, Error, Keys};
 /// The cookie that carries a member's token. `__Host-`: only this host set it, over a secure channel.
 pub const SESSION_COOKIE: &str = "__Host-session";
 
+/// What a token says, and the caller that services are told.
+type Verified = (Arc<Claims>, Arc<Caller>);
+
 /// Verified tokens by the digest of their text. A signature check costs some 50 µs of CPU, which
 /// would be the largest single cost of a small request.
 pub(crate) struct Callers {
     keys: Keys,
-    verified: Mutex<LruCache<[u8; 32], (Arc<Claims>, Arc<Caller>)>>,
+    verified: Mutex<LruCache<[u8; 32], Verified>>,
 }
 
 impl Callers {

@@ -29,6 +29,10 @@ use crate::{
     tenants::{TenantState, Tenants, host_label},
 };
 
+/// How much of a refused body is read, and for how long.
+const DRAIN_BYTES_MAX: usize = 16 << 20;
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
 /// What an operator may change.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -88,6 +92,21 @@ struct Arrival {
     tenant: Arc<TenantFacts>,
 }
 
+/// What a request's head leads to.
+enum Decision {
+    /// A service is to run.
+    Run(Run),
+    /// The gateway itself has answered.
+    Done(Response<Body>),
+}
+
+/// A service that is to run, and for whom.
+struct Run {
+    arrival: Arrival,
+    deployed: Arc<Deployed>,
+    caller: Option<Arc<Caller>>,
+}
+
 impl Gateway {
     /// A gateway with no services yet.
     pub fn new(config: Config, parts: Parts) -> Self {
@@ -118,21 +137,26 @@ impl Gateway {
     {
         let start = Instant::now();
         let id = request_id(&request);
-        let mut response = match self.answer(request, id.clone(), start).await {
-            Ok(response) => response,
-            Err(problem) => problem_response(&problem.request(&id)),
-        };
+        let (head, body) = request.into_parts();
+        let head = Request::from_parts(head, ());
+        let mut response = match self.decide(&head, &id, start).await {
+            Ok(Decision::Run(run)) => self.answer(run, head, body).await,
+            Ok(Decision::Done(response)) => Ok(response),
+            Err(problem) => {
+                // A sender that is cut off while it still writes would never read why.
+                drain(body).await;
+                Err(problem)
+            }
+        }
+        .unwrap_or_else(|problem| problem_response(&problem.request(&id)));
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert("x-request-id", value);
         }
         response
     }
 
-    async fn answer<B>(&self, request: Request<B>, id: RequestId, start: Instant) -> Result<Response<Body>, Problem>
-    where
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<body::Error>,
-    {
+    /// Everything that is decided from the head alone: whose request it is, what it asks for, who asks.
+    async fn decide(&self, request: &Request<()>, id: &RequestId, start: Instant) -> Result<Decision, Problem> {
         if request
             .uri()
             .path_and_query()
@@ -140,18 +164,22 @@ impl Gateway {
         {
             return Err(Problem::new(Code::MalformedRequest).detail("The path and query are too long."));
         }
-        let tenant = self.tenant(&request)?;
-        let arrival = Arrival { id, start, tenant };
+        let tenant = self.tenant(request)?;
+        let arrival = Arrival {
+            id: id.clone(),
+            start,
+            tenant,
+        };
         let services = self.services.load_full();
         let path = request.uri().path();
         match path {
-            "/api/openapi.json" => return Ok(json(services.openapi())),
-            "/api/events" => return self.live(&request, &arrival).await,
+            "/api/openapi.json" => return Ok(Decision::Done(json(services.openapi()))),
+            "/api/events" => return self.live(request, &arrival).await.map(Decision::Done),
             _ => {}
         }
         let (deployed, public) = match services.find(request.method(), path) {
             Found::Operation(deployed, operation) => (deployed.clone(), operation.public),
-            Found::OtherMethods(methods) => return Ok(method_not_allowed(&methods, &arrival.id)),
+            Found::OtherMethods(methods) => return Ok(Decision::Done(method_not_allowed(&methods, &arrival.id))),
             Found::Nothing => {
                 return Err(Problem::new(Code::UnknownPath)
                     .detail("No contract declares this path. /api/openapi.json lists what there is."));
@@ -160,11 +188,36 @@ impl Gateway {
         if cross_site(request.method(), request.headers()) {
             return Err(Problem::new(Code::CrossSiteRequest));
         }
-        let caller = self.caller(&request, &arrival.tenant.id, public)?;
+        let caller = self.caller(request, &arrival.tenant.id, public)?;
+        let limit = deployed.release.limits().request_body_bytes();
+        let declared = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+        Ok(Decision::Run(Run {
+            arrival,
+            deployed,
+            caller,
+        }))
+    }
+
+    async fn answer<B>(&self, run: Run, head: Request<()>, body: B) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<body::Error>,
+    {
+        let Run {
+            arrival,
+            deployed,
+            caller,
+        } = run;
         let invocation = self.invocation(&arrival, &deployed, caller);
-        let method = request.method().clone();
-        let path = path.to_owned();
-        let result = self.run(&deployed, invocation, request).await;
+        let method = head.method().clone();
+        let path = head.uri().path().to_owned();
+        let result = self.run(&deployed, invocation, head.map(|()| body)).await;
         self.record(&arrival, &deployed.service, &method, &path, &result);
         result
     }
@@ -391,6 +444,24 @@ impl Gateway {
 fn problem(fault: &Fault, deployed: &Deployed, id: &RequestId) -> Problem {
     warn!(service = %deployed.service, release = %deployed.release.id(), request.id = %id, "Service failed on one request: {fault}");
     Problem::new(fault.code())
+}
+
+/// Reads what is left of a refused body, within bounds: then the answer can be read, too.
+async fn drain<B>(body: B)
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let reading = async {
+        let mut body = std::pin::pin!(body);
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_MAX, reading).await;
 }
 
 /// The edge's id if it is one of ours, or a new one. A client's own text is never logged as an id.

@@ -1,11 +1,6 @@
 //! The node's HTTP server: to the control plane by host or path, to the gateway for the rest.
 
-use std::{
-    convert::Infallible,
-    pin::pin,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use axum::body::Body as AxumBody;
@@ -16,8 +11,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use terrace_compute_gateway::{Body, host_label, problem_response};
-use terrace_ground_error::{Code, Problem};
+use terrace_compute_gateway::{Body, host_label};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -32,31 +26,22 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long requests under way may take after the node was asked to stop.
 const DRAIN: Duration = Duration::from_secs(8);
 
-/// What answers: nothing until the node is composed, then the node.
+/// What answers.
 pub(crate) struct Front {
     base_domain: String,
-    node: OnceLock<Node>,
+    node: Node,
 }
 
 impl Front {
-    pub(crate) fn new(base_domain: &str) -> Self {
+    pub(crate) fn new(base_domain: &str, node: Node) -> Self {
         Self {
             base_domain: base_domain.to_owned(),
-            node: OnceLock::new(),
+            node,
         }
     }
 
-    /// From here on the node answers.
-    pub(crate) fn open(&self, node: Node) -> Result<()> {
-        self.node
-            .set(node)
-            .map_err(|_| anyhow::anyhow!("a node is composed once"))
-    }
-
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let Some(node) = self.node.get() else {
-            return problem_response(&Problem::new(Code::DataUnavailable).detail("The node is starting."));
-        };
+        let node = &self.node;
         let host = request
             .headers()
             .get(header::HOST)
@@ -119,9 +104,7 @@ pub(crate) async fn accept(listener: TcpListener, front: Arc<Front>, stop: impl 
         });
     }
     drop(listener);
-    if let Some(node) = front.node.get() {
-        node.close();
-    }
+    front.node.close();
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         warn!("Requests were still under way after {DRAIN:?}, and were cut off");
     }
