@@ -184,7 +184,7 @@ async fn nothing_but_api_reaches_the_node() {
 }
 
 #[tokio::test]
-async fn a_write_that_broke_off_is_not_repeated_and_a_read_is_once() {
+async fn a_write_that_broke_off_is_not_repeated_and_a_read_is_twice() {
     let directory = tempfile::tempdir().unwrap();
     let node = node().await;
     let edge = edge(config(&node, directory.path())).await;
@@ -199,7 +199,7 @@ async fn a_write_that_broke_off_is_not_repeated_and_a_read_is_once() {
     browser::get(&edge, "acme", "/api/die")
         .await
         .is_problem("backend-unavailable");
-    assert_eq!(node.count("/api/die"), 3);
+    assert_eq!(node.count("/api/die"), 4);
 }
 
 #[tokio::test]

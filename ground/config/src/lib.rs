@@ -54,7 +54,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 fn explain(text: &str, error: &toml::de::Error) -> String {
     let line = error
         .span()
-        .map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     let message = error.message();
     let Some((unknown, known)) = unknown_key(message) else {
         return format!("line {line}: {}", message.trim());
