@@ -141,14 +141,41 @@ async fn a_release_that_cannot_run_is_refused_and_the_old_one_stays() {
     let manifest = std::fs::read_to_string(folder.join("service.toml")).unwrap();
     let contract: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("openapi.json")).unwrap()).unwrap();
+    let component = data_encoding::BASE64.encode(&std::fs::read(folder.join("service.wasm")).unwrap());
+    let migrations = |last: &str| {
+        let mut files: Vec<_> = std::fs::read_dir(folder.join("migrations"))
+            .unwrap()
+            .flatten()
+            .collect();
+        files.sort_by_key(std::fs::DirEntry::file_name);
+        let mut list: Vec<_> = files
+            .iter()
+            .map(|file| json!({ "name": file.file_name().to_str(), "sql": std::fs::read_to_string(file.path()).unwrap() }))
+            .collect();
+        list.push(json!({ "name": format!("{:04}_next.sql", list.len() + 1), "sql": last }));
+        list
+    };
+    let bundle = |manifest: &str, migrations: Vec<serde_json::Value>, component: &str| json!({ "manifest": manifest, "contract": contract, "migrations": migrations, "component": component });
+    let unknown_key = format!("colour = \"red\"\n{manifest}");
+    let ungranted = manifest.replace("\"sql\", ", "");
     let bundles = [
+        ("not a component", bundle(&manifest, Vec::new(), "AAAA")),
+        ("an unknown key", bundle(&unknown_key, Vec::new(), &component)),
         (
-            "not a component",
-            json!({ "manifest": manifest, "contract": contract, "migrations": [], "component": "AAAA" }),
+            "an import that was not granted",
+            bundle(&ungranted, Vec::new(), &component),
         ),
         (
-            "an unknown key",
-            json!({ "manifest": format!("colour = \"red\"\n{manifest}"), "contract": contract, "migrations": [], "component": "AAAA" }),
+            "a migration that leaves its schema",
+            bundle(&manifest, migrations("DROP SCHEMA terrace CASCADE;"), &component),
+        ),
+        (
+            "a migration that PostgreSQL refuses",
+            bundle(
+                &manifest,
+                migrations("ALTER TABLE nowhere ADD COLUMN x text;"),
+                &component,
+            ),
         ),
     ];
     for (what, bundle) in bundles {
