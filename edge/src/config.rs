@@ -29,6 +29,9 @@ pub struct Config {
 
     /// Open connections; further ones wait in the kernel's queue: 4096.
     pub connections_max: usize,
+    /// Open connections of one peer (an IPv4 address, an IPv6 /64); further ones are closed at once:
+    /// 512. Behind a proxy, which is one peer, set it to `connections_max`.
+    pub connections_per_peer_max: usize,
     /// A whole request head must arrive within this; also the idle time of a kept connection: 20000.
     pub header_read_timeout_ms: u64,
     /// The request line and all headers together: 16 KiB. Over it: 431 `headers-too-large`.
@@ -75,6 +78,7 @@ impl Default for Config {
             snapshot_bytes_max: 16 << 20,
             blob_bytes_max: 32 << 20,
             connections_max: 4_096,
+            connections_per_peer_max: 512,
             header_read_timeout_ms: 20_000,
             header_bytes_max: 16 << 10,
             body_bytes_max: 8 << 20,

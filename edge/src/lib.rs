@@ -13,6 +13,7 @@ mod forward;
 mod hygiene;
 mod manifest;
 mod node;
+mod peers;
 mod replica;
 mod server;
 mod snapshot;

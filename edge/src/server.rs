@@ -31,6 +31,7 @@ use crate::{
     forward::{Call, Forwarder, is_api},
     manifest::{Host, Site},
     node::Node,
+    peers::{Peers, Seat},
     replica::{Replica, View},
 };
 
@@ -112,6 +113,7 @@ impl Edge {
 
 async fn accept(listener: TcpListener, door: Arc<Door>, mut closing: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(door.config.connections_max));
+    let peers = Peers::default();
     let graceful = GracefulShutdown::new();
     loop {
         // A place first: over the cap, connections wait in the kernel instead of being refused.
@@ -129,7 +131,13 @@ async fn accept(listener: TcpListener, door: Arc<Door>, mut closing: watch::Rece
             break;
         };
         match accepted {
-            Ok((connection, peer)) => serve(connection, peer.ip(), place, &door, &graceful),
+            Ok((connection, peer)) => {
+                // Closed at once: one peer that opens connections and says nothing must not use up
+                // the places of all others.
+                if let Some(seat) = peers.sit(peer.ip(), door.config.connections_per_peer_max) {
+                    serve(connection, peer.ip(), (place, seat), &door, &graceful);
+                }
+            }
             Err(error) => {
                 // Out of file descriptors, as a rule: give the others a moment to close theirs.
                 tracing::warn!("Cannot accept a connection: {error}");
@@ -146,7 +154,7 @@ async fn accept(listener: TcpListener, door: Arc<Door>, mut closing: watch::Rece
 fn serve(
     connection: TcpStream,
     peer: IpAddr,
-    place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Seat),
     door: &Arc<Door>,
     graceful: &GracefulShutdown,
 ) {

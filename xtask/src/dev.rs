@@ -24,15 +24,9 @@ pub(crate) fn build() -> Result<Built> {
 /// Builds every program: the node, the supervisor, the edge and the command line.
 pub(crate) fn programs() -> Result<()> {
     let mut command = Command::new("cargo");
-    command.current_dir(paths::root()).args([
-        "build",
-        "-p",
-        "terrace-platform",
-        "-p",
-        "terrace-edge",
-        "-p",
-        "terrace-cli",
-    ]);
+    command
+        .current_dir(paths::root())
+        .args(["build", "--workspace", "--bins"]);
     steps::run("Build the node, the edge and the command line", &mut command)
 }
 

@@ -14,21 +14,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     bundles::for_figures()?;
     sites::build()?;
     install_wasmtime()?;
-    let packages = [
-        "-p",
-        "terrace-platform",
-        "-p",
-        "terrace-edge",
-        "-p",
-        "terrace-cli",
-        "-p",
-        "terrace-benches",
-    ];
     let mut build = Command::new("cargo");
     build
         .current_dir(paths::root())
-        .arg("build")
-        .args(packages)
+        .args(["build", "--workspace", "--bins"])
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3");
     steps::run("Build optimised", &mut build)?;
     let status = Command::new(paths::program("terrace-benches"))

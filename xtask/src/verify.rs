@@ -66,10 +66,9 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
 /// Writes the contracts and the client again, from the services' types.
 pub(crate) fn write_contracts() -> Result<()> {
     system::prepare()?;
-    steps::run(
-        "Write the contracts and the client",
-        cargo(&["run", "-p", "terrace-contracts-emit"]).arg("--"),
-    )
+    build()?;
+    let mut command = Command::new(paths::program("terrace-contracts-emit"));
+    steps::run("Write the contracts and the client", command.current_dir(paths::root()))
 }
 
 fn format() -> Result<()> {
@@ -84,9 +83,11 @@ fn lint() -> Result<()> {
 }
 
 fn contracts() -> Result<()> {
+    build()?;
+    let mut command = Command::new(paths::program("terrace-contracts-emit"));
     steps::run(
         "Check that contracts and client are current",
-        cargo(&["run", "-p", "terrace-contracts-emit"]).args(["--", "--check"]),
+        command.current_dir(paths::root()).arg("--check"),
     )
 }
 

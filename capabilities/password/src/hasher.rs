@@ -1,12 +1,16 @@
 //! The pool that computes hashes: who may, how many at once, how many may wait.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use serde::Deserialize;
+use terrace_ground_ids::TenantId;
 use tokio::sync::Semaphore;
 
 /// Shortest password, in characters (NIST SP 800-63B).
@@ -22,6 +26,9 @@ pub struct Config {
     pub concurrent: usize,
     /// Hashes that may wait for their turn; the next one is refused as busy. Default 64.
     pub queue: usize,
+    /// Hashes of one tenant that run or wait: a flood of sign-ins at one tenant fills its own places,
+    /// and not those of the others. Default 8.
+    pub per_tenant: usize,
 }
 
 impl Default for Config {
@@ -29,6 +36,7 @@ impl Default for Config {
         Self {
             concurrent: 2,
             queue: 64,
+            per_tenant: 8,
         }
     }
 }
@@ -57,6 +65,26 @@ pub struct Hasher {
     admitted: Arc<Semaphore>,
     /// One permit for each that runs.
     running: Arc<Semaphore>,
+    tenants: Arc<Mutex<HashMap<TenantId, usize>>>,
+    per_tenant: usize,
+}
+
+/// One of a tenant's places. Dropping it gives it back.
+struct Place {
+    tenant: TenantId,
+    tenants: Arc<Mutex<HashMap<TenantId, usize>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = tenants.get_mut(&self.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                tenants.remove(&self.tenant);
+            }
+        }
+    }
 }
 
 impl Hasher {
@@ -66,6 +94,8 @@ impl Hasher {
         Self {
             admitted: Arc::new(Semaphore::new(concurrent + config.queue)),
             running: Arc::new(Semaphore::new(concurrent)),
+            tenants: Arc::default(),
+            per_tenant: config.per_tenant.max(1),
         }
     }
 
@@ -73,14 +103,14 @@ impl Hasher {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLong`], [`Error::Busy`].
-    pub async fn hash(&self, password: String) -> Result<String, Error> {
+    pub async fn hash(&self, tenant: &TenantId, password: String) -> Result<String, Error> {
         if password.chars().count() < CHARACTERS_MIN {
             return Err(Error::TooShort);
         }
         if password.len() > BYTES_MAX {
             return Err(Error::TooLong);
         }
-        self.compute(move || hash(password.as_bytes())).await?
+        self.compute(tenant, move || hash(password.as_bytes())).await?
     }
 
     /// Whether `password` is the one that `hash` was made of. With no hash (an unknown member) a
@@ -88,24 +118,44 @@ impl Hasher {
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::Busy`], [`Error::MalformedHash`].
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+    pub async fn verify(&self, tenant: &TenantId, password: String, hash: Option<String>) -> Result<bool, Error> {
         if password.len() > BYTES_MAX {
             return Err(Error::TooLong);
         }
-        self.compute(move || verify(password.as_bytes(), hash.as_deref()))
+        self.compute(tenant, move || verify(password.as_bytes(), hash.as_deref()))
             .await?
     }
 
-    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    async fn compute<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = self.place(tenant)?;
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
         let running = self.running.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
         // The permits move into the closure: a caller that gives up does not free a thread that is
         // still computing.
         let task = tokio::task::spawn_blocking(move || {
-            let _permits = (admitted, running);
+            let _permits = (admitted, running, place);
             work()
         });
         task.await.map_err(|_| Error::Busy)
+    }
+}
+
+impl Hasher {
+    fn place(&self, tenant: &TenantId) -> Result<Place, Error> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = tenants.entry(tenant.clone()).or_default();
+        if *count >= self.per_tenant {
+            return Err(Error::Busy);
+        }
+        *count += 1;
+        Ok(Place {
+            tenant: tenant.clone(),
+            tenants: self.tenants.clone(),
+        })
     }
 }
 
@@ -139,25 +189,61 @@ mod tests {
     use super::*;
 
     fn hasher(queue: usize) -> Hasher {
-        Hasher::new(&Config { concurrent: 1, queue })
+        Hasher::new(&Config {
+            concurrent: 1,
+            queue,
+            per_tenant: 8,
+        })
+    }
+
+    fn tenant() -> TenantId {
+        "t_22222222".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_tenant_fills_its_own_places_and_not_those_of_another() {
+        let hasher = Hasher::new(&Config {
+            concurrent: 1,
+            queue: 64,
+            per_tenant: 2,
+        });
+        let held: Vec<_> = (0..2).map(|_| hasher.place(&tenant()).unwrap()).collect();
+        assert_eq!(
+            hasher.verify(&tenant(), "long enough".to_owned(), None).await,
+            Err(Error::Busy)
+        );
+        let other = TenantId::random();
+        assert_eq!(hasher.verify(&other, "long enough".to_owned(), None).await, Ok(false));
+        drop(held);
+        assert_eq!(
+            hasher.verify(&tenant(), "long enough".to_owned(), None).await,
+            Ok(false)
+        );
     }
 
     #[tokio::test]
     async fn a_hash_knows_its_own_password_and_no_other() {
         let hasher = hasher(8);
-        let hash = hasher.hash("correct horse".to_owned()).await.unwrap();
+        let hash = hasher.hash(&tenant(), "correct horse".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert_eq!(
-            hasher.verify("correct horse".to_owned(), Some(hash.clone())).await,
+            hasher
+                .verify(&tenant(), "correct horse".to_owned(), Some(hash.clone()))
+                .await,
             Ok(true)
         );
-        assert_eq!(hasher.verify("wrong horse".to_owned(), Some(hash)).await, Ok(false));
+        assert_eq!(
+            hasher.verify(&tenant(), "wrong horse".to_owned(), Some(hash)).await,
+            Ok(false)
+        );
     }
 
     #[tokio::test]
     async fn nobody_signs_in_as_an_unknown_member() {
         assert_eq!(
-            hasher(8).verify("nobody has this password".to_owned(), None).await,
+            hasher(8)
+                .verify(&tenant(), "nobody has this password".to_owned(), None)
+                .await,
             Ok(false)
         );
     }
@@ -166,19 +252,24 @@ mod tests {
     async fn the_one_that_finds_the_queue_full_is_told_so_at_once() {
         let hasher = Arc::new(hasher(0));
         let held = hasher.admitted.clone().acquire_owned().await.unwrap();
-        assert_eq!(hasher.hash("long enough".to_owned()).await, Err(Error::Busy));
+        assert_eq!(hasher.hash(&tenant(), "long enough".to_owned()).await, Err(Error::Busy));
         drop(held);
-        assert!(hasher.hash("long enough".to_owned()).await.is_ok());
+        assert!(hasher.hash(&tenant(), "long enough".to_owned()).await.is_ok());
     }
 
     #[tokio::test]
     async fn lengths_are_checked_before_any_work() {
         let hasher = hasher(8);
-        assert_eq!(hasher.hash("short".to_owned()).await, Err(Error::TooShort));
-        assert_eq!(hasher.hash("x".repeat(513)).await, Err(Error::TooLong));
-        assert_eq!(hasher.verify("x".repeat(513), None).await, Err(Error::TooLong));
+        assert_eq!(hasher.hash(&tenant(), "short".to_owned()).await, Err(Error::TooShort));
+        assert_eq!(hasher.hash(&tenant(), "x".repeat(513)).await, Err(Error::TooLong));
         assert_eq!(
-            hasher.verify("long enough".to_owned(), Some("plain".to_owned())).await,
+            hasher.verify(&tenant(), "x".repeat(513), None).await,
+            Err(Error::TooLong)
+        );
+        assert_eq!(
+            hasher
+                .verify(&tenant(), "long enough".to_owned(), Some("plain".to_owned()))
+                .await,
             Err(Error::MalformedHash)
         );
     }

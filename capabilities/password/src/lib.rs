@@ -64,7 +64,8 @@ pub struct Asker<'a>(&'a mut Guest);
 impl password::Host for Asker<'_> {
     async fn hash(&mut self, password: String) -> wasmtime::Result<Result<String, password::Error>> {
         let hasher = self.0.shared::<Hasher>()?;
-        Ok(hasher.hash(password).await.map_err(Into::into))
+        let tenant = self.0.invocation().tenant.id.clone();
+        Ok(hasher.hash(&tenant, password).await.map_err(Into::into))
     }
 
     async fn verify(
@@ -73,7 +74,8 @@ impl password::Host for Asker<'_> {
         hash: Option<String>,
     ) -> wasmtime::Result<Result<bool, password::Error>> {
         let hasher = self.0.shared::<Hasher>()?;
-        Ok(hasher.verify(password, hash).await.map_err(Into::into))
+        let tenant = self.0.invocation().tenant.id.clone();
+        Ok(hasher.verify(&tenant, password, hash).await.map_err(Into::into))
     }
 }
 

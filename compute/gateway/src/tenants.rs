@@ -37,6 +37,8 @@ pub fn host_label<'a>(host: &'a str, base_domain: &str) -> Option<&'a str> {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
+    // The trailing dot of a fully qualified name is the same name.
+    let name = name.strip_suffix('.').unwrap_or(name);
     let split = name.len().checked_sub(base_domain.len() + 1)?;
     if !name.is_char_boundary(split) {
         return None;
@@ -54,6 +56,7 @@ mod tests {
     fn only_one_label_before_the_base_domain_names_a_tenant() {
         assert_eq!(host_label("acme.localhost:8080", "localhost"), Some("acme"));
         assert_eq!(host_label("acme.Example.com", "example.com"), Some("acme"));
+        assert_eq!(host_label("acme.localhost.:8080", "localhost"), Some("acme"));
         for stranger in [
             "localhost",
             "localhost:8080",

@@ -218,6 +218,21 @@ impl Walk {
     }
 }
 
+/// The grammar takes more than function calls as a function in FROM (`FROM greatest(1)`). Their names
+/// would be missing from what is looked up later, and the deparser, built with assertions, ends the
+/// process at one that it cannot print (`FROM nullif(1, 2)`).
+fn plain_call(entry: &Node) -> Outcome {
+    let first = match &entry.node {
+        Some(N::List(list)) => list.items.first().and_then(|item| item.node.as_ref()),
+        _ => None,
+    };
+    match first {
+        Some(N::FuncCall(_)) => Ok(()),
+        Some(other) => Err(Refusal::construct(&format!("`{}` in FROM", kind_name(other)))),
+        None => Err(Refusal::construct("this function in FROM")),
+    }
+}
+
 fn index_element(walk: &mut Walk, element: &mut IndexElem) -> Outcome {
     let IndexElem {
         name: _,
@@ -381,6 +396,7 @@ fn range_function(walk: &mut Walk, range: &mut RangeFunction) -> Outcome {
     } = range;
     let mut names = Vec::new();
     for entry in functions.iter() {
+        plain_call(entry)?;
         if let Some(N::List(list)) = &entry.node
             && let Some(Node {
                 node: Some(N::FuncCall(call)),

@@ -48,7 +48,7 @@ impl Front {
             .and_then(|host| host.to_str().ok())
             .unwrap_or_default();
         let path = request.uri().path();
-        let console = host_label(host, &self.base_domain) == Some("console");
+        let console = host_label(host, &self.base_domain).is_some_and(|label| label.eq_ignore_ascii_case("console"));
         let router = if path == "/internal" || path.starts_with("/internal/") {
             &node.internal
         } else if console {

@@ -7,3 +7,10 @@ SELECT (ARRAY['role'])[1].current_setting
 SELECT t.pg_ls_dir FROM unnest(ARRAY['.']) WITH ORDINALITY AS t
 SELECT 1 ORDER BY 1 USING OPERATOR({other}.<)
 SELECT * FROM items ORDER BY (SELECT ('role'::text).current_setting)
+SELECT "nullif".current_setting FROM nullif('role'::text, 'x')
+SELECT "greatest".current_setting FROM greatest('role'::text)
+SELECT * FROM ROWS FROM (greatest('role'::text)) AS current_setting
+SELECT "least".pg_get_userbyid FROM least(CAST(10 AS int4))
+SELECT "coalesce".pg_relation_size FROM coalesce('items'::text)
+SELECT text.current_setting FROM CAST('role' AS text)
+SELECT * FROM current_date
