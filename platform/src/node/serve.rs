@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use super::compose::Node;
 
-/// The longest head of a request, in bytes. The edge lets 32 KiB through.
+/// The longest head of a request, in bytes. The edge lets 16 KiB through.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long a kept connection may be idle. Longer than the edge keeps one in its pool (10 s), so that
 /// it is never us who close it while a request is on its way.
