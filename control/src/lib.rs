@@ -7,6 +7,7 @@
 //!
 //! The folder is the URL: `/api/control/tenants` lives in `tenants/`, one endpoint a file.
 
+mod attempts;
 mod authentication;
 mod body;
 mod clusters;

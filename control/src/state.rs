@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq as _;
 use terrace_ground_token::Keys;
 use tokio::sync::{Semaphore, watch};
 
-use crate::{Config, Platform};
+use crate::{Config, Platform, attempts::Attempts};
 
 /// What every request shares. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +18,7 @@ struct Inner {
     platform: Arc<dyn Platform>,
     keys: Keys,
     operator_token_sha256: Option<[u8; 32]>,
+    attempts: Attempts,
     sign_ins: Arc<Semaphore>,
     sign_ins_waiting: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -34,6 +35,7 @@ impl State {
             platform,
             keys,
             operator_token_sha256: operator_token.map(sha256),
+            attempts: Attempts::default(),
             sign_ins: Arc::new(Semaphore::new(config.sign_ins_at_once)),
             sign_ins_waiting: Arc::new(Semaphore::new(config.sign_ins_waiting_max)),
             uploads: Arc::new(Semaphore::new(config.uploads_at_once)),
@@ -65,6 +67,10 @@ impl State {
         self.0
             .operator_token_sha256
             .is_some_and(|expected| expected.ct_eq(&sha256(token)).into())
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
     }
 
     pub(crate) fn sign_ins(&self) -> (&Arc<Semaphore>, &Arc<Semaphore>) {

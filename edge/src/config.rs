@@ -37,7 +37,8 @@ pub struct Config {
     /// The request line and all headers together: 16 KiB. Over it: 431 `headers-too-large`.
     /// A head that is over four times this is refused by the HTTP parser, with a bare 431.
     pub header_bytes_max: usize,
-    /// A request body: 8 MiB. Over it: 413 `body-too-large`.
+    /// A request body: 64 MiB, so that a release fits; services have lower limits of their own. Over it:
+    /// 413 `body-too-large`.
     pub body_bytes_max: u64,
     /// A request body that stops arriving is given up after: 30000.
     pub body_idle_timeout_ms: u64,
@@ -81,7 +82,7 @@ impl Default for Config {
             connections_per_peer_max: 512,
             header_read_timeout_ms: 20_000,
             header_bytes_max: 16 << 10,
-            body_bytes_max: 8 << 20,
+            body_bytes_max: 64 << 20,
             body_idle_timeout_ms: 30_000,
             forwards_per_host_max: 256,
             streams_per_host_max: 2_048,

@@ -82,6 +82,13 @@ impl Error {
         }
     }
 
+    /// Whether the server refused a value for what it is: a NUL in text, a number out of range, text
+    /// that is no date. A service that checks its input better says it better.
+    fn is_of_the_client(&self) -> bool {
+        let states = ["22001", "22003", "22007", "22008", "22021", "22P02", "22P05"];
+        self.sqlstate.as_deref().is_some_and(|state| states.contains(&state))
+    }
+
     /// `problem` when exactly this constraint was broken; the usual answer otherwise:
     /// `.map_err(|error| error.on("task_board_fkey", Problem::not_found("board")))`.
     pub fn on(self, constraint: &str, problem: Problem) -> Problem {
@@ -108,6 +115,11 @@ impl From<Error> for Problem {
             ErrorKind::Limit => {
                 crate::log::warn!("{error}");
                 Problem::new(Code::TooManyRequests)
+            }
+            ErrorKind::BadValue if error.is_of_the_client() => {
+                crate::log::warn!("{error}");
+                Problem::new(Code::ValidationFailed)
+                    .detail("A value cannot be stored: it is out of range, or has a character that text may not have.")
             }
             _ => Problem::internal(error),
         }

@@ -60,7 +60,7 @@ impl Default for Config {
 pub trait Streams: Send + Sync + 'static {
     /// The body of a `text/event-stream` for a member of `tenant`, from `cursor` on (the last number
     /// that the client saw), or the problem that says why not.
-    async fn open(&self, tenant: &TenantId, topics: &str, cursor: Option<&str>) -> Result<Body, Problem>;
+    async fn open(&self, tenant: &TenantId, member: &str, topics: &str, cursor: Option<&str>) -> Result<Body, Problem>;
 }
 
 /// What a gateway is made of.
@@ -253,7 +253,9 @@ impl Gateway {
         if *request.method() != Method::GET {
             return Ok(method_not_allowed(&[&Method::GET], &arrival.id));
         }
-        self.caller(request, &arrival.tenant.id, false)?;
+        let Some(caller) = self.caller(request, &arrival.tenant.id, false)? else {
+            return Err(Problem::new(Code::Unauthenticated));
+        };
         let query = request.uri().query().unwrap_or_default();
         let topics = parameter(query, "topics").unwrap_or_default();
         let cursor = match request.headers().get("last-event-id") {
@@ -263,7 +265,7 @@ impl Gateway {
         let body = self
             .parts
             .streams
-            .open(&arrival.tenant.id, &topics, cursor.as_deref())
+            .open(&arrival.tenant.id, &caller.member, &topics, cursor.as_deref())
             .await?;
         let mut response = Response::new(body);
         response

@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "5b5886a87a308537";
+export const CONTRACT_HASH = "11df586bbb4d205d";
 
 /** Which release requests shall go to. */
 export interface Activate {

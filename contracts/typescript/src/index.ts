@@ -7,7 +7,7 @@ export * from "./core";
 export * from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "916ed49ed3ffee81";
+export const CONTRACT_HASH = "860e6b044760ae92";
 
 /** Why a request failed, in a word that never changes. */
 export type ProblemCode =

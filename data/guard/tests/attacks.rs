@@ -307,3 +307,11 @@ fn a_migration_is_split_qualified_and_held_to_the_same_rules() {
         assert!(guard.migration(refused).is_err(), "{refused}");
     }
 }
+
+/// A statement that makes PostgreSQL's deparser fail an assertion. Compiled with assertions, this
+/// test does not fail: it ends the process, as such a statement would end a node.
+#[test]
+fn the_parser_is_compiled_without_assertions() {
+    let parsed = pg_query::parse("SELECT * FROM nullif(1, 2)", pg_query::ParserOptions::default()).unwrap();
+    drop(pg_query::deparse(&parsed.protobuf, pg_query::DeparseOptions::default()));
+}

@@ -79,7 +79,11 @@ pub(crate) fn encode(value: &Value, oid: Oid, out: &mut BytesMut) -> Result<IsNu
         (Value::Bool(_) | Value::Bytes(_) | Value::Timestamp(_), _) => return Err(mismatch(value, oid)),
         (Value::Text(text) | Value::Uuid(text) | Value::Json(text), _) => {
             if text.as_bytes().contains(&0) {
-                return Err(Error::new(ErrorKind::BadValue, "text has no NUL character"));
+                // As the server says it of text that it gets in other ways.
+                return Err(Error {
+                    sqlstate: Some("22021".to_owned()),
+                    ..Error::new(ErrorKind::BadValue, "text has no NUL character")
+                });
             }
             out.put_slice(text.as_bytes());
         }

@@ -39,6 +39,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The member has as many open streams as one member may.
+    #[error("you have {limit} open event streams, which is the limit of one member: close a window")]
+    TooManyOfMember {
+        /// The limit.
+        limit: usize,
+    },
     /// The list of topics is not valid. A client may read the message.
     #[error("{0}")]
     Topics(String),
@@ -51,7 +57,7 @@ impl Error {
     /// The code of the problem document to answer with.
     pub fn code(&self) -> terrace_ground_error::Code {
         match self {
-            Self::TooMany { .. } => terrace_ground_error::Code::TooManyRequests,
+            Self::TooMany { .. } | Self::TooManyOfMember { .. } => terrace_ground_error::Code::TooManyRequests,
             Self::Topics(_) => terrace_ground_error::Code::MalformedRequest,
             Self::Log(_) => terrace_ground_error::Code::DataUnavailable,
         }
@@ -64,6 +70,8 @@ impl Error {
 pub struct Config {
     /// Open streams of one tenant on this node. Default 64.
     pub streams_per_tenant_max: usize,
+    /// Open streams of one member on this node, so that nobody takes a colleague's. Default 16.
+    pub streams_per_member_max: usize,
     /// Seconds of silence after which a comment is sent. Default 15.
     pub heartbeat_seconds: u64,
     /// Seconds after which a stream ends with `bye`, so that sessions are checked again and nodes can
@@ -80,6 +88,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             streams_per_tenant_max: 64,
+            streams_per_member_max: 16,
             heartbeat_seconds: 15,
             rotate_seconds: 600,
             retry_ms: 2_000,
@@ -98,7 +107,20 @@ struct Inner {
     config: Config,
     log: Arc<dyn Log>,
     bell: Bell,
-    open: Mutex<HashMap<TenantId, watch::Sender<bool>>>,
+    open: Mutex<HashMap<TenantId, Seats>>,
+}
+
+/// The open streams of one tenant.
+struct Seats {
+    revoked: watch::Sender<bool>,
+    /// How many each member has; none has zero.
+    members: HashMap<String, usize>,
+}
+
+impl Seats {
+    fn taken(&self) -> usize {
+        self.members.values().sum()
+    }
 }
 
 impl Live {
@@ -115,18 +137,24 @@ impl Live {
         }
     }
 
-    /// Opens a stream of `tenant`, from `cursor` (the text of `Last-Event-ID` or `?cursor=`; `None`
+    /// Opens a stream of `tenant` for one of its members, from `cursor` (the text of `Last-Event-ID` or `?cursor=`; `None`
     /// means: from now on). The body goes out as it is, uncompressed and uncached.
     ///
     /// Frames: `event` (with `id`), `caught-up` once the stream is current, `reset` when the cursor
     /// cannot be honoured (the client reads everything again), `bye` before the server closes.
     ///
     /// # Errors
-    /// [`Error::TooMany`], or [`Error::Log`] when the log cannot be read at all.
-    pub async fn open(&self, tenant: &TenantId, topics: Topics, cursor: Option<&str>) -> Result<Body, Error> {
+    /// [`Error::TooMany`], [`Error::TooManyOfMember`], or [`Error::Log`] when the log cannot be read at all.
+    pub async fn open(
+        &self,
+        tenant: &TenantId,
+        member: &str,
+        topics: Topics,
+        cursor: Option<&str>,
+    ) -> Result<Body, Error> {
         // The seat comes first, so that a flood of opens cannot reach the database; and the ear comes
         // before the look, so that no commit falls between them.
-        let seat = self.sit(tenant)?;
+        let seat = self.sit(tenant, member)?;
         let listener = self.inner.bell.subscribe(tenant);
         let span = self.inner.log.span(tenant).await?;
         let stream = stream::frames(
@@ -141,8 +169,8 @@ impl Live {
 
     /// Ends every open stream of `tenant` at once. Called when it is suspended or deleted.
     pub fn revoke(&self, tenant: &TenantId) {
-        if let Some(revoked) = lock(&self.inner.open).get(tenant) {
-            revoked.send_replace(true);
+        if let Some(seats) = lock(&self.inner.open).get(tenant) {
+            seats.revoked.send_replace(true);
         }
     }
 
@@ -150,56 +178,79 @@ impl Live {
     pub fn open_count(&self, tenant: Option<&TenantId>) -> usize {
         let open = lock(&self.inner.open);
         match tenant {
-            Some(tenant) => open.get(tenant).map_or(0, watch::Sender::receiver_count),
-            None => open.values().map(watch::Sender::receiver_count).sum(),
+            Some(tenant) => open.get(tenant).map_or(0, Seats::taken),
+            None => open.values().map(Seats::taken).sum(),
         }
     }
 
-    fn sit(&self, tenant: &TenantId) -> Result<Seat, Error> {
-        let limit = self.inner.config.streams_per_tenant_max;
+    fn sit(&self, tenant: &TenantId, member: &str) -> Result<Seat, Error> {
+        let Config {
+            streams_per_tenant_max,
+            streams_per_member_max,
+            ..
+        } = self.inner.config;
         let mut open = lock(&self.inner.open);
-        let revoked = open.entry(tenant.clone()).or_insert_with(|| watch::Sender::new(false));
-        if revoked.receiver_count() >= limit {
-            return Err(Error::TooMany { limit });
+        let seats = open.entry(tenant.clone()).or_insert_with(|| Seats {
+            revoked: watch::Sender::new(false),
+            members: HashMap::new(),
+        });
+        if seats.taken() >= streams_per_tenant_max {
+            return Err(Error::TooMany {
+                limit: streams_per_tenant_max,
+            });
         }
-        if *revoked.borrow() {
+        if seats
+            .members
+            .get(member)
+            .is_some_and(|&taken| taken >= streams_per_member_max)
+        {
+            return Err(Error::TooManyOfMember {
+                limit: streams_per_member_max,
+            });
+        }
+        if *seats.revoked.borrow() {
             // Those that were revoked are on their way out; this one was admitted after that.
-            *revoked = watch::Sender::new(false);
+            seats.revoked = watch::Sender::new(false);
         }
+        *seats.members.entry(member.to_owned()).or_default() += 1;
         Ok(Seat {
-            revoked: Some(revoked.subscribe()),
+            revoked: seats.revoked.subscribe(),
             tenant: tenant.clone(),
+            member: member.to_owned(),
             inner: self.inner.clone(),
         })
     }
 }
 
-/// One open stream in the count of its tenant. Dropping it gives the seat back.
+/// One open stream in the count of its tenant and its member. Dropping it gives the seat back.
 struct Seat {
-    revoked: Option<watch::Receiver<bool>>,
+    revoked: watch::Receiver<bool>,
     tenant: TenantId,
+    member: String,
     inner: Arc<Inner>,
 }
 
 impl Seat {
     /// Waits until the tenant may not listen any more. Cancel-safe.
     async fn revoked(&mut self) {
-        match &mut self.revoked {
-            // A sender that is gone was replaced after a revocation that this stream has not seen yet.
-            Some(revoked) => drop(revoked.wait_for(|revoked| *revoked).await),
-            None => std::future::pending().await,
-        }
+        // A sender that is gone was replaced after a revocation that this stream has not seen yet.
+        drop(self.revoked.wait_for(|revoked| *revoked).await);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut open = lock(&self.inner.open);
-        self.revoked = None;
-        if open
-            .get(&self.tenant)
-            .is_some_and(|revoked| revoked.receiver_count() == 0)
-        {
+        let Some(seats) = open.get_mut(&self.tenant) else {
+            return;
+        };
+        if let Some(taken) = seats.members.get_mut(&self.member) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                seats.members.remove(&self.member);
+            }
+        }
+        if seats.members.is_empty() {
             open.remove(&self.tenant);
         }
     }

@@ -98,7 +98,7 @@ impl World {
     async fn open(&self, topics: &str, cursor: Option<&str>) -> Reader {
         let body = self
             .live
-            .open(&self.tenant, Topics::parse(topics).unwrap(), cursor)
+            .open(&self.tenant, "m_ada", Topics::parse(topics).unwrap(), cursor)
             .await
             .unwrap();
         Reader {
@@ -247,7 +247,11 @@ async fn a_revoked_tenants_streams_end_at_once_and_others_go_on() {
     let world = World::new(Config::default());
     let mut reader = world.open("", None).await;
     reader.next().await;
-    let mut other = world.live.open(&TenantId::random(), Topics::all(), None).await.unwrap();
+    let mut other = world
+        .live
+        .open(&TenantId::random(), "m_gus", Topics::all(), None)
+        .await
+        .unwrap();
     other.frame().await.unwrap().unwrap();
     let ended = tokio::spawn(async move { reader.next().await });
     world.live.revoke(&world.tenant);
@@ -272,12 +276,38 @@ async fn a_tenant_has_a_bounded_number_of_streams_and_gets_a_seat_back() {
     });
     let one = world.open("", None).await;
     let _two = world.open("", None).await;
-    let refused = world.live.open(&world.tenant, Topics::all(), None).await;
+    let refused = world.live.open(&world.tenant, "m_ada", Topics::all(), None).await;
     assert!(matches!(refused, Err(Error::TooMany { limit: 2 })));
-    assert!(world.live.open(&TenantId::random(), Topics::all(), None).await.is_ok());
+    assert!(
+        world
+            .live
+            .open(&TenantId::random(), "m_gus", Topics::all(), None)
+            .await
+            .is_ok()
+    );
     drop(one);
     world.open("", None).await;
     assert_eq!(world.live.open_count(Some(&world.tenant)), 1);
+}
+
+#[tokio::test]
+async fn a_member_cannot_take_the_seats_of_the_others() {
+    let world = World::new(Config {
+        streams_per_member_max: 2,
+        ..Config::default()
+    });
+    let one = world.open("", None).await;
+    let _two = world.open("", None).await;
+    let third = world.live.open(&world.tenant, "m_ada", Topics::all(), None).await;
+    assert!(matches!(third, Err(Error::TooManyOfMember { limit: 2 })));
+    let _bob = world
+        .live
+        .open(&world.tenant, "m_bob", Topics::all(), None)
+        .await
+        .unwrap();
+    drop(one);
+    world.open("", None).await;
+    assert_eq!(world.live.open_count(Some(&world.tenant)), 2);
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl LiveStreams {
 
 #[async_trait]
 impl Streams for LiveStreams {
-    async fn open(&self, tenant: &TenantId, topics: &str, cursor: Option<&str>) -> Result<Body, Problem> {
+    async fn open(&self, tenant: &TenantId, member: &str, topics: &str, cursor: Option<&str>) -> Result<Body, Problem> {
         let refuse = |error: terrace_events_live::Error| {
             let problem = Problem::new(error.code());
             if let terrace_events_live::Error::Log(error) = &error {
@@ -72,6 +72,6 @@ impl Streams for LiveStreams {
             problem.detail(error.to_string())
         };
         let topics = Topics::parse(topics).map_err(refuse)?;
-        self.live.open(tenant, topics, cursor).await.map_err(refuse)
+        self.live.open(tenant, member, topics, cursor).await.map_err(refuse)
     }
 }

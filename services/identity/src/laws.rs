@@ -52,10 +52,11 @@ impl World {
             .await
     }
 
-    /// Lets time go by for refresh tokens, without waiting for it.
+    /// Lets time go by for refresh tokens and for tries, without waiting for it.
     async fn later(&self, interval: &str) {
         let sql = format!(
-            "UPDATE identity.refresh SET used_at = used_at - interval '{interval}', expires_at = expires_at - interval '{interval}'"
+            "UPDATE identity.refresh SET used_at = used_at - interval '{interval}', expires_at = expires_at - interval '{interval}';
+             UPDATE identity.attempt SET since = since - interval '{interval}'"
         );
         self.scratch.admin().await.batch_execute(&sql).await.unwrap();
     }
@@ -109,6 +110,36 @@ async fn an_unknown_address_and_a_wrong_password_get_the_same_answer() {
     let short = strip(world.sign_in("ada@acme.example", "").await);
     assert_eq!(unknown, wrong);
     assert_eq!(unknown, short);
+}
+
+#[tokio::test]
+async fn ten_wrong_passwords_close_an_address_for_a_while_and_no_other() {
+    let world = world().await;
+    let bob = json!({ "email": "bob@acme.example", "name": "Bob", "password": PASSWORD, "role": "member" });
+    let owner = world.nobody.member("m_ada", Role::Owner);
+    assert_eq!(owner.post("/api/identity/members", bob).await.status, 201);
+    for address in ["ada@acme.example", "eve@acme.example"] {
+        for _ in 0..10 {
+            assert_eq!(world.sign_in(address, "wrong password").await.status, 401);
+        }
+        // Now even the right one is not looked at, and nobody learns whether the address exists.
+        let closed = world.sign_in(address, PASSWORD).await;
+        assert_eq!(
+            (closed.status.as_u16(), closed.code().as_str()),
+            (429, "too-many-requests")
+        );
+    }
+    assert_eq!(world.sign_in(" ADA@acme.example", PASSWORD).await.status, 429);
+    assert_eq!(world.sign_in("bob@acme.example", PASSWORD).await.status, 200);
+    world.later("16 minutes").await;
+    assert_eq!(world.sign_in("ada@acme.example", PASSWORD).await.status, 200);
+    // A right password starts the count again.
+    for _ in 0..2 {
+        for _ in 0..9 {
+            assert_eq!(world.sign_in("ada@acme.example", "wrong password").await.status, 401);
+        }
+        assert_eq!(world.sign_in("ada@acme.example", PASSWORD).await.status, 200);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! Both travel in `__Host-` cookies that no script can read. The refresh token is opaque; the table
 //! keeps its SHA-256.
 
+mod attempts;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod refresh;

@@ -4,7 +4,7 @@ use terrace_sdk::{axum::response::Response, password, prelude::*, token};
 
 use crate::{
     members::{self, Member},
-    session::{Session, issue, signed_in},
+    session::{Session, attempts, issue, signed_in},
 };
 
 /// Who wants to sign in.
@@ -23,12 +23,14 @@ pub(crate) struct Credentials {
     responses(
         (status = 200, description = "Signed in", body = Session),
         (status = 401, description = "There is no such member, or the password is another one"),
+        (status = 429, description = "Ten wrong passwords for this address within fifteen minutes"),
     ))]
 pub(crate) async fn create_session(
     tenant: Tenant,
     db: Db,
     Json(given): Json<Credentials>,
 ) -> Result<Response, Problem> {
+    attempts::check(&db, &given.email).await?;
     let rows = db
         .query(
             "SELECT id, email, name, role, created_at, password_hash FROM member WHERE email_key = $1",
@@ -45,6 +47,7 @@ pub(crate) async fn create_session(
         Err(error) => return Err(error.into()),
     };
     let (true, Some(member)) = (right, rows.optional::<Member>()?) else {
+        attempts::count(&db, &given.email).await?;
         return Err(wrong());
     };
     let mut tx = db.begin().await?;
@@ -53,6 +56,7 @@ pub(crate) async fn create_session(
         params![&member.id],
     )
     .await?;
+    attempts::forget(&mut tx, &given.email).await?;
     let refresh = issue(&mut tx, &member.id, &token::random()).await?;
     tx.commit().await?;
     log::info!("member {} signed in", member.id);
