@@ -3,6 +3,7 @@
 //! Absolute numbers depend on the machine; ratios are what counts. Peers are measured in turns with
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
+mod lifecycle;
 mod load;
 mod machine;
 mod native;
@@ -29,7 +30,7 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "native-hello") {
         return native::serve_hello(&arguments[1..]);
     }
-    let known = ["task", "sandbox", "tenants", "rest"];
+    let known = ["task", "sandbox", "tenants", "lifecycle", "rest"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -45,6 +46,9 @@ fn main() -> Result<()> {
         }
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);
+        }
+        if wanted("lifecycle") {
+            figures.extend(lifecycle::measure().await?);
         }
         if wanted("rest") {
             figures.extend(rest::measure().await?);

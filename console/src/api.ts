@@ -56,6 +56,8 @@ export const api = {
   },
   tenant: (tenant: string): Promise<Tenant> => call(client.getTenant({ tenant })),
   createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.createTenant(tenant)),
+  suspendTenant: (tenant: string): Promise<Tenant> => call(client.suspendTenant({ tenant })),
+  resumeTenant: (tenant: string): Promise<Tenant> => call(client.resumeTenant({ tenant })),
   deleteTenant: (tenant: string) => call(client.deleteTenant({ tenant })),
 
   services: async (): Promise<Service[]> => (await call(client.listServices({ page_size: 200 }))).items,

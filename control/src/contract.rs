@@ -12,7 +12,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, authentication::COOKIE, clusters, meters, services, session, sites, tenants};
+use crate::{State, archives, authentication::COOKIE, clusters, meters, operations, services, session, sites, tenants};
 
 /// Every operation. `protect` is applied to all of them but sign-in, so a new operation needs a
 /// token unless somebody writes it below that line.
@@ -24,6 +24,17 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(tenants::create))
         .routes(routes!(tenants::show))
         .routes(routes!(tenants::delete))
+        .routes(routes!(tenants::suspend))
+        .routes(routes!(tenants::resume))
+        .routes(routes!(tenants::plan))
+        .routes(routes!(tenants::rename))
+        .routes(routes!(tenants::export))
+        .routes(routes!(tenants::operations))
+        .routes(routes!(tenants::finish))
+        .routes(routes!(operations::list))
+        .routes(routes!(archives::create))
+        .routes(routes!(archives::put_part))
+        .routes(routes!(archives::import))
         .routes(routes!(services::list))
         .routes(routes!(services::create_release))
         .routes(routes!(services::activate))
@@ -68,6 +79,8 @@ fn head() -> OpenApi {
         .tags(Some([
             tag("session", "Signing in as an operator"),
             tag("tenants", "Customers, and where their data lives"),
+            tag("operations", "What is done to tenants, step by step"),
+            tag("archives", "Tenants on their way in"),
             tag("services", "Units of backend code, and their releases"),
             tag("sites", "Static frontends, and their builds"),
             tag("clusters", "PostgreSQL servers"),

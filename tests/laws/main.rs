@@ -9,6 +9,7 @@ mod compute;
 mod durability;
 mod graph;
 mod house;
+mod lifecycle;
 mod locks;
 mod presentation;
 mod privacy;

@@ -1,8 +1,10 @@
 //! One file for each noun: asks the API and shows the answer.
 
+mod archive;
 mod deploy;
 mod login;
 mod meters;
+mod operations;
 mod service;
 mod site;
 mod status;

@@ -1,4 +1,4 @@
-//! `terrace tenant`: list, show, create, delete.
+//! `terrace tenant`: list, show, create, delete. What else is done to tenants is in operations.rs and archive.rs.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::segment;
+use super::{archive, operations, segment};
 use crate::{
     api::Api,
     arguments::{CreateTenant, Tenant},
@@ -18,19 +18,20 @@ use crate::{
     table::{Table, tame},
 };
 
-const PATH: &str = "/api/control/tenants";
+pub(super) const PATH: &str = "/api/control/tenants";
 
 #[derive(Deserialize)]
-struct Shown {
-    id: String,
-    slug: String,
-    name: String,
-    plan: String,
-    state: String,
-    host: String,
+pub(super) struct Shown {
+    pub(super) id: String,
+    pub(super) slug: String,
+    pub(super) name: String,
+    pub(super) plan: String,
+    pub(super) state: String,
+    pub(super) host: String,
     placement: Placement,
     created_at: String,
     owner: Option<Owner>,
+    operation: Option<operations::Operation>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +52,14 @@ pub(crate) fn run(api: &Api, output: Output, command: Tenant) -> Result<(), Fail
         Tenant::List => list(api, output),
         Tenant::Show(name) => show(api, output, &name.tenant),
         Tenant::Create(options) => create(api, output, options),
+        Tenant::Suspend(name) => operations::suspend(api, output, &name.tenant),
+        Tenant::Resume(name) => operations::resume(api, output, &name.tenant),
+        Tenant::Plan { tenant, plan } => operations::plan(api, output, &tenant.tenant, &plan),
+        Tenant::Rename(options) => operations::rename(api, output, options),
+        Tenant::Export(options) => archive::export(api, output, options),
+        Tenant::Import(options) => archive::import(api, output, options),
+        Tenant::Operations { tenant } => operations::list(api, output, tenant.as_deref()),
+        Tenant::Finish(name) => operations::finish(api, output, &name.tenant),
         Tenant::Delete { tenant, yes } => delete(api, output, &tenant.tenant, yes),
     }
 }
@@ -117,7 +126,12 @@ fn sheet(tenant: &Shown, output: Output, now: Timestamp) -> String {
             format!("{} ({})", figures::ago(&tenant.created_at, now), tenant.created_at),
         ),
     ];
+    let doing = tenant
+        .operation
+        .as_ref()
+        .map(|operation| ("Doing", operation.sentence()));
     rows.into_iter()
+        .chain(doing)
         .map(|(name, value)| format!("{}{}\n", output.style.dim(&format!("{name:<9}")), tame(&value)))
         .collect()
 }
@@ -175,14 +189,24 @@ fn delete(api: &Api, output: Output, tenant: &str, yes: bool) -> Result<(), Fail
     if !yes {
         confirm(api, tenant)?;
     }
-    progress::waiting("Deleting the tenant", || {
+    let deleted = progress::waiting("Deleting the tenant", || {
         api.delete(&format!("{PATH}/{}", segment(tenant)))
     })?;
     if output.json {
-        output.json(&json!({ "deleted": tenant }))
-    } else {
-        output.line(&format!("Deleted {tenant}"))
+        return output.json(&deleted);
     }
+    let many = |what: &str| deleted["evidence"][what].as_array().map_or(0, Vec::len);
+    let count = |what: &str| deleted["evidence"][what].as_u64().unwrap_or(0);
+    output.line(&format!(
+        "Deleted {tenant}: {} schemas, {} roles, {} tables, {} rows, {} events; {} left\nThe record stays: terrace tenant operations {}",
+        many("schemas"),
+        many("roles"),
+        count("tables"),
+        count("rows"),
+        count("events"),
+        count("left"),
+        deleted["id"].as_str().unwrap_or_default()
+    ))
 }
 
 fn confirm(api: &Api, tenant: &str) -> Result<(), Failure> {

@@ -8,8 +8,8 @@ use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use crate::{
-    Directory, Error, Step,
-    lifecycle::{Kind, Operation, detached},
+    Directory, Error, Kind, Step,
+    lifecycle::{Asked, Operation, detached},
     schemas,
 };
 
@@ -19,21 +19,21 @@ const DROP_ATTEMPTS: u32 = 10;
 impl Directory {
     /// Deletes a tenant and everything of it; returns the evidence: what was removed, and what was
     /// found left (nothing). From the first step on nothing runs in it. A creation that is half done
-    /// is cancelled; one that runs is [`Error::Busy`].
+    /// is cancelled, as is anything else that was left; what runs is [`Error::Running`].
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Busy`]; any other leaves it to `resume`, or to another call.
-    pub async fn delete_tenant(self: &Arc<Self>, tenant: &TenantId) -> Result<Json, Error> {
-        let (directory, tenant) = (self.clone(), tenant.clone());
+    /// [`Error::Unknown`], [`Error::Running`]; any other leaves it to `resume`, or to another call.
+    pub async fn delete_tenant(self: &Arc<Self>, tenant: &TenantId, actor: &str) -> Result<Json, Error> {
+        let (directory, tenant, actor) = (self.clone(), tenant.clone(), actor.to_owned());
         detached(async move {
             let work = async {
                 let operation = match directory.running(&tenant).await? {
                     Some(operation) if operation.kind == Kind::Delete => operation,
-                    _ => directory.begin_delete(&tenant).await?,
+                    _ => directory.begin_delete(&tenant, &actor).await?,
                 };
                 directory.drive(operation).await
             };
-            directory.holding(tenant.as_str(), work).await?;
+            directory.holding_tenant(&tenant, work).await?;
             directory.evidence(&tenant).await
         })
         .await
@@ -59,7 +59,7 @@ impl Directory {
         })
     }
 
-    async fn begin_delete(&self, tenant: &TenantId) -> Result<Operation, Error> {
+    async fn begin_delete(&self, tenant: &TenantId, actor: &str) -> Result<Operation, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let marked = transaction
@@ -77,7 +77,14 @@ impl Directory {
                 &[&tenant.as_str()],
             )
             .await?;
-        let operation = Operation::begin(&transaction, tenant, Kind::Delete, Step::Marked, None).await?;
+        let operation = Operation::begin(
+            &transaction,
+            tenant,
+            Kind::Delete,
+            Step::Marked,
+            Asked::by(actor, json!({})),
+        )
+        .await?;
         transaction.commit().await?;
         drop(client);
         self.refresh().await?;
@@ -114,7 +121,8 @@ impl Directory {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let removed = schemas::remove(&transaction, &operation.tenant).await?;
-        operation.record(&transaction, Step::Dropped, &json!({"schemas": removed.schemas, "roles": removed.roles, "tables": removed.tables, "bytes": removed.bytes})).await?;
+        let evidence = json!({"schemas": removed.schemas, "roles": removed.roles, "tables": removed.tables, "rows": removed.rows, "bytes": removed.bytes});
+        operation.record(&transaction, Step::Dropped, &evidence).await?;
         transaction.commit().await?;
         Ok(Some(Step::Dropped))
     }
@@ -140,6 +148,11 @@ impl Directory {
             (
                 "migrations",
                 "DELETE FROM terrace.migration WHERE starts_with(schema, $1 || '_')",
+            ),
+            // An import that was not finished: the archive is the tenant's, too.
+            (
+                "archives",
+                "DELETE FROM terrace.archive WHERE id IN (SELECT input ->> 'archive' FROM terrace.lifecycle WHERE tenant = $1 AND kind = 'import')",
             ),
         ] {
             evidence.insert(name.to_owned(), transaction.execute(sql, &[&id]).await?.into());
@@ -169,6 +182,16 @@ impl Directory {
         transaction.execute("UPDATE terrace.lane SET tenants = tenants - 1 WHERE id = (SELECT lane FROM terrace.tenant WHERE id = $1)", &[&id]).await?;
         transaction
             .execute("DELETE FROM terrace.tenant WHERE id = $1", &[&id])
+            .await?;
+        transaction
+            .execute("DELETE FROM terrace.slug WHERE tenant = $1", &[&id])
+            .await?;
+        // What was done stays on record; what the customer and its people are called does not.
+        transaction
+            .execute(
+                "UPDATE terrace.lifecycle SET input = NULL, error = NULL, context = NULL WHERE tenant = $1",
+                &[&id],
+            )
             .await?;
         transaction
             .execute(

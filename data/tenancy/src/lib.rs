@@ -6,32 +6,46 @@
 //! router does).
 
 mod activate;
+mod archive;
+mod change;
 mod config;
 mod create;
 mod delete;
 mod directory;
 mod error;
+mod export;
 mod hold;
 mod hooks;
+mod import;
 mod install;
 mod lane;
 mod lifecycle;
+mod load;
+mod operations;
 mod operators;
 mod releases;
 mod schemas;
+mod shape;
 mod sites;
+mod slugs;
 mod snapshot;
+mod spares;
+mod suspend;
 mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod view;
 
 pub use activate::Activation;
+pub use change::Rename;
 pub use config::{Config, Endpoint};
 pub use create::NewTenant;
 pub use directory::Directory;
 pub use error::Error;
+pub use export::Export;
 pub use hooks::{Hooks, Step};
+pub use import::{ARCHIVE_PART_BYTES_MAX, Import, NewImport};
+pub use operations::{Kind, OperationFacts, Running, Standing};
 pub use operators::{NewOperator, Operator};
 pub use releases::{NewRelease, Release, ReleaseFacts, ReleaseState};
 pub use sites::{Blob, Build, BuildFile, NewFile, Site};

@@ -20,7 +20,7 @@ pub enum State {
     Creating,
     /// Served.
     Active,
-    /// Not served to members. Its data stays, and events still reach their consumers.
+    /// Not served to members. Its data stays, and its events wait for their consumers.
     Suspended,
     /// Being removed; nothing runs in it.
     Deleting,
@@ -231,6 +231,13 @@ impl View {
         let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint FROM terrace.tenant WHERE version > $1";
         for row in transaction.query(changed, &[&since]).await? {
             let tenant = self.tenant(&row, config)?;
+            if let Some(known) = self.tenants.get(&tenant.id)
+                && known.slug != tenant.slug
+                && self.slugs.get(&known.slug) == Some(&tenant.id)
+            {
+                // Renamed: nobody answers to the old slug.
+                self.slugs.remove(&known.slug);
+            }
             self.slugs.insert(tenant.slug.clone(), tenant.id.clone());
             self.tenants.insert(tenant.id.clone(), Arc::new(tenant));
         }

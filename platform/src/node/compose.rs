@@ -35,6 +35,9 @@ use super::{
 };
 use crate::{config::Config, secrets::Secrets};
 
+/// Between two rounds of [`tend_tenants`].
+const TEND_EVERY: Duration = Duration::from_secs(2);
+
 /// A composed node.
 pub(crate) struct Node {
     pub(crate) gateway: Arc<Gateway>,
@@ -89,7 +92,7 @@ impl Node {
             engine: engine.clone(),
             keys: keys.clone(),
             meters: meters.clone(),
-            streams: Arc::new(LiveStreams::new(live.clone())),
+            streams: Arc::new(LiveStreams::new(directory.clone(), live.clone())),
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
@@ -117,6 +120,7 @@ impl Node {
         tokio::spawn(forget_old_events(log));
         tokio::spawn(follow_tenants(directory.clone(), router, live));
         resume(&directory).await?;
+        tokio::spawn(tend_tenants(directory));
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
@@ -170,6 +174,9 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     let mut tenancy = tenancy::Config::new(database, HEXLOWER.encode(&secrets.bytes("lanes")?));
     tenancy.base_domain.clone_from(&config.base_domain.0);
     tenancy.connections_max = config.node.directory_connections;
+    tenancy.spares = config.tenants.spares;
+    tenancy.slug_held_days = config.tenants.slug_held_days;
+    tenancy.archive_max_mib = config.tenants.archive_max_mib;
     Ok(tenancy)
 }
 
@@ -204,6 +211,33 @@ async fn resume(directory: &Arc<Directory>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Keeps the house: finishes what any node left half done, has spares ready for creations, forgets
+/// uploads that nobody imported.
+async fn tend_tenants(directory: Arc<Directory>) {
+    let mut often = tokio::time::interval(TEND_EVERY);
+    often.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut away = false;
+    loop {
+        often.tick().await;
+        let tended = async {
+            directory.resume_due().await?;
+            directory.fill_spares().await?;
+            directory.forget_archives().await
+        };
+        match tended.await {
+            Ok(_) => away = false,
+            Err(error) if !away => {
+                away = true;
+                warn!(
+                    "Cannot tend the tenants; trying again every {} s: {error}",
+                    TEND_EVERY.as_secs()
+                );
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// Lets go of what belongs to tenants that may not be used any more, whichever node decided it: their

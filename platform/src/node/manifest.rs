@@ -39,6 +39,8 @@ pub(crate) struct Manifest {
 pub(crate) enum Hook {
     /// Its schemas are there, and nobody has used it yet.
     TenantCreated,
+    /// An operator changed what it pays for.
+    PlanChanged,
 }
 
 impl Manifest {

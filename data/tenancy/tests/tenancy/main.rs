@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
+mod archive;
 mod builds;
 mod create;
 mod delete;
 mod installed;
+mod operations;
 mod releases;
 mod streams;
+mod walk;
