@@ -36,9 +36,12 @@ fn install_wasmtime() -> Result<()> {
     if tools.join("bin/wasmtime").is_file() {
         return Ok(());
     }
+    // What `serve` needs, with everything on that makes it fast; without its other commands.
+    let features = "serve,run,compile,component-model,component-model-async,pooling-allocator,parallel-compilation";
     let mut command = Command::new("cargo");
     command
-        .args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8", "--root"])
+        .args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8"])
+        .args(["--no-default-features", "--features", features, "--root"])
         .arg(&tools);
     steps::run("Build wasmtime serve, the sandbox's peer", &mut command)
 }
