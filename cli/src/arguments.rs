@@ -89,6 +89,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  terrace meters\n  terrace meters --watch\n  terrace meters --json | jq .totals\n  terrace meters --watch --json   # one JSON document a line, one a second"
     )]
     Meters(Meters),
+    /// What services wrote, and what ended their requests
+    ///
+    /// A node keeps the last 500 lines of each service. A request that trapped or passed a limit leaves
+    /// a line that says where.
+    #[command(
+        after_help = "Examples:\n  terrace logs\n  terrace logs --service tasks --follow\n  terrace logs --tenant acme --level warn\n  terrace logs --service tasks --limit 1000 --json | jq -r '.items[].message'"
+    )]
+    Logs(Logs),
     /// Whether the edge, the node and the database are up
     #[command(
         after_help = "Exits with 5 when one of them is down.\n\nExamples:\n  terrace status\n  terrace status --json | jq -r .node.version"
@@ -231,6 +239,34 @@ pub(crate) struct Meters {
     /// Again every second, until Ctrl-C
     #[arg(long, short)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Only this service
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Only this tenant, by its slug or id
+    #[arg(long, short, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Only lines that matter at least as much
+    #[arg(long, short, value_enum)]
+    pub(crate) level: Option<Level>,
+    /// The newest lines, at most so many
+    #[arg(long, short = 'n', value_name = "LINES", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    /// Then the lines as they are written, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
 }
 
 #[derive(Debug, Args)]

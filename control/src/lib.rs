@@ -14,6 +14,7 @@ mod clusters;
 mod config;
 mod contract;
 mod internal;
+mod logs;
 mod meters;
 mod page;
 mod password;
@@ -32,6 +33,7 @@ pub use clusters::{Cluster, ClusterPage, ClusterState};
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
+pub use logs::{LogFilter, LogLevel, LogLine, LogLines};
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
 pub use password::hash as hash_password;
 pub use platform::{

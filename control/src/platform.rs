@@ -8,7 +8,7 @@ use bytes::Bytes;
 use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
-use crate::{Build, Cluster, EdgeSnapshot, Meters, Plan, Release, Service, Site, Tenant};
+use crate::{Build, Cluster, EdgeSnapshot, LogFilter, LogLines, Meters, Plan, Release, Service, Site, Tenant};
 
 /// The platform, as operators and the edge see it.
 #[async_trait]
@@ -55,6 +55,10 @@ pub trait Platform: Send + Sync + 'static {
     /// The figures of the last 60 seconds. Called once a second for each open stream, so it answers
     /// from memory; [`Meters::from_snapshot`] makes it from the node's meters.
     async fn meters(&self) -> Result<Meters, Error>;
+
+    /// Lines that services wrote. Waits for a first one as long as the filter says.
+    /// [`Error::NotFound`] for a tenant that is not there.
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error>;
 
     /// Everything the edge needs to serve. Called once a second by each edge, so it answers from
     /// memory and shares what it has.

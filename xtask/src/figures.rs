@@ -1,4 +1,5 @@
-//! `cargo figures`: every figure of the README's table, each beside its peer, in one run.
+//! `cargo figures`: every figure of the README's table, each beside its peer, in one run; and
+//! `cargo gauntlet`: every attack on the sandbox.
 
 use std::process::Command;
 
@@ -8,10 +9,20 @@ use crate::{bundles, paths, sites, steps, system};
 
 /// Builds our crates optimised (dependencies already are) and runs the benchmark program.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    system::prepare()?;
     system::prepare_load()?;
-    bundles::product()?;
     bundles::for_figures()?;
+    measure(arguments)
+}
+
+/// Runs every attack against the sandbox, and against its peer; prints the table.
+pub(crate) fn gauntlet() -> Result<()> {
+    bundles::with_hostile()?;
+    measure(&["gauntlet".to_owned()])
+}
+
+fn measure(arguments: &[String]) -> Result<()> {
+    system::prepare()?;
+    bundles::product()?;
     sites::build()?;
     install_wasmtime()?;
     let mut build = Command::new("cargo");

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod login;
+mod logs;
 mod meters;
 mod service;
 mod site;
@@ -33,6 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
         Command::Deploy(folder) => deploy::run(&api(&global)?, output, &folder.folder, None),
+        Command::Logs(options) => logs::run(&api(&global)?, output, &options),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),

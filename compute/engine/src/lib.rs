@@ -26,6 +26,7 @@ mod pool;
 mod release;
 mod task;
 mod ticker;
+mod trap;
 mod turns;
 
 pub use body::{Body, BoxError};

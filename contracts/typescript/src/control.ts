@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "11df586bbb4d205d";
+export const CONTRACT_HASH = "73471728cc53a7c2";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -142,6 +142,37 @@ export interface FileUpload {
   content: string;
   /** Where it is served. */
   path: string;
+}
+
+/** How much a line matters. */
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** One line. */
+export interface LogLine {
+  /** When it was written. */
+  at: string;
+  /** How much it matters. */
+  level: LogLevel;
+  /** The text, on one line. */
+  message: string;
+  /** Its place among all lines. */
+  number: number;
+  /** The request. */
+  request_id: string;
+  /** The service that wrote it. */
+  service: string;
+  /** The tenant's slug; null when it is gone. */
+  slug: string | null;
+  /** The tenant whose request it was. */
+  tenant: string;
+}
+
+/** Lines in the order in which they were written. */
+export interface LogLines {
+  /** The lines, oldest first. */
+  items: LogLine[];
+  /** What to ask `after` next. */
+  last: number;
 }
 
 /** The last minute of one node. */
@@ -436,6 +467,9 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Lists clusters, in the order of their names. */
     listClusters: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ClusterPage> =>
       core.request<ClusterPage>({ method: "GET", path: "/api/control/clusters", params, query: ["page_size", "page_token"] }, options),
+    /** Shows what services wrote, and what ended their requests. */
+    listLogs: (params: { service?: string; tenant?: string; level?: LogLevel; after?: number; limit?: number; wait_seconds?: number } = {}, options: RequestOptions = {}): Promise<LogLines> =>
+      core.request<LogLines>({ method: "GET", path: "/api/control/logs", params, query: ["service", "tenant", "level", "after", "limit", "wait_seconds"] }, options),
     /** Lists services with their releases, in the order of their names. */
     listServices: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ServicePage> =>
       core.request<ServicePage>({ method: "GET", path: "/api/control/services", params, query: ["page_size", "page_token"] }, options),

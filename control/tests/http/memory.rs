@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant,
-    OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice,
-    TenantState,
+    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
+    NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef,
+    TenantSlice, TenantState,
 };
 use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -179,6 +179,13 @@ impl Platform for Memory {
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
             None
         }))
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
+        Ok(LogLines {
+            items: Vec::new(),
+            last: filter.after,
+        })
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

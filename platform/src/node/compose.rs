@@ -108,7 +108,12 @@ impl Node {
 
         // The control plane.
         make_operator(&directory, secrets).await?;
-        let plane = Arc::new(Plane::new(directory.clone(), deployments, meters));
+        let plane = Arc::new(Plane::new(
+            directory.clone(),
+            deployments,
+            meters,
+            engine.logs().clone(),
+        ));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
 

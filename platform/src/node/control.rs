@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
-use terrace_compute_engine::ReleaseSpec;
+use terrace_compute_engine::{Logs, ReleaseSpec};
 use terrace_contracts_openapi::Contract;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant,
-    OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef,
-    TenantSlice, TenantState,
+    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
+    NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Site, Tenant,
+    TenantRef, TenantSlice, TenantState,
 };
 use terrace_data_migrate::File;
 use terrace_data_tenancy::{self as tenancy, Directory};
@@ -28,6 +28,7 @@ pub(crate) struct Plane {
     directory: Arc<Directory>,
     deployments: Arc<Deployments>,
     meters: Arc<telemetry::Meters>,
+    logs: Arc<Logs>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
@@ -36,11 +37,13 @@ impl Plane {
         directory: Arc<Directory>,
         deployments: Arc<Deployments>,
         meters: Arc<telemetry::Meters>,
+        logs: Arc<Logs>,
     ) -> Self {
         Self {
             directory,
             deployments,
             meters,
+            logs,
             snapshot: ArcSwapOption::empty(),
         }
     }
@@ -305,6 +308,10 @@ impl Platform for Plane {
         let view = self.directory.tenants();
         let slug_of = |id: &TenantId| view.by_id(id).map(|tenant| tenant.slug.clone());
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), slug_of))
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
+        super::logs::read(&self.logs, &self.directory, filter).await
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

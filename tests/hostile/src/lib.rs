@@ -170,6 +170,14 @@ async fn hold(db: Db, Query(amount): Query<Amount>) -> Result<Json<Done>, Proble
     Ok(done(format!("held for {} ms", amount.amount)))
 }
 
+/// Calls itself, until the platform refuses.
+#[utoipa::path(post, path = "/api/hostile/recurse", operation_id = "hostile_recurse", security(()),
+    responses((status = 200, description = "How the next one ended", body = Done)))]
+async fn recurse() -> Result<Json<Done>, Problem> {
+    let next = terrace_sdk::calls::post("hostile", "/api/hostile/recurse", &()).await?;
+    Ok(done(format!("the next one answered {}", next.status)))
+}
+
 /// The routes.
 pub fn router() -> Router {
     routes!(
@@ -185,6 +193,7 @@ pub fn router() -> Router {
         body,
         sql,
         hold,
+        recurse,
     )
 }
 
@@ -194,6 +203,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 11);
+        assert_eq!(super::contract().paths.paths.len(), 12);
     }
 }
