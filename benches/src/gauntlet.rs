@@ -73,7 +73,8 @@ struct Outcome {
     longest: Duration,
 }
 
-pub(crate) async fn run() -> Result<()> {
+/// All attacks, or those that are named.
+pub(crate) async fn run(only: &[String]) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     println!("{}\n", crate::machine::describe());
     println!(
@@ -86,11 +87,12 @@ pub(crate) async fn run() -> Result<()> {
         "| who | attack | victim answered | victim p50 | victim p99 | attackers' requests ended | longest | restarts |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    terrace(cores * 2).await?;
-    peer(cores * 2).await
+    let wanted = |name: &str| name == "none" || only.is_empty() || only.iter().any(|only| only == name);
+    terrace(cores * 2, &wanted).await?;
+    peer(cores * 2, &wanted).await
 }
 
-async fn terrace(at_once: usize) -> Result<()> {
+async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
     let terrace = Terrace::start(Options {
         hostile: true,
         ..Options::default()
@@ -132,12 +134,12 @@ async fn terrace(at_once: usize) -> Result<()> {
     );
     attacks.push(("table", Some(get("/api/growtable/grow".to_owned()))));
     attacks.push((
-        "recursive calls",
+        "recursive-calls",
         Some(ask(&ada, Method::POST, "/api/hostile/recurse", Value::Null)),
     ));
-    attacks.push(("pg_sleep", Some(sql("SELECT pg_sleep(60)"))));
+    attacks.push(("pg-sleep", Some(sql("SELECT pg_sleep(60)"))));
     attacks.push((
-        "endless SQL",
+        "endless-sql",
         Some(sql(
             "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
         )),
@@ -145,7 +147,7 @@ async fn terrace(at_once: usize) -> Result<()> {
     let victim = ask(&gus, Method::GET, "/api/tasks/boards", Value::Null);
     let before = terrace.pid(Part::Node)?;
     let mut memory = Vec::new();
-    for (name, attack) in attacks {
+    for (name, attack) in attacks.into_iter().filter(|(name, _)| wanted(name)) {
         let outcome = attacked(&victim, attack.as_ref(), at_once).await?;
         let node = terrace.pid(Part::Node)?;
         let restarts = usize::from(node != before);
@@ -157,9 +159,9 @@ async fn terrace(at_once: usize) -> Result<()> {
     Ok(())
 }
 
-async fn peer(at_once: usize) -> Result<()> {
+async fn peer(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
     let component = bundles("hostile/gauntlet/service.wasm");
-    for name in std::iter::once("none").chain(ATTACKS) {
+    for name in std::iter::once("none").chain(ATTACKS).filter(|name| wanted(name)) {
         // Each attack meets a fresh process: what the one before did to it must not count.
         let Some(mut wasmtime) = Wasmtime::start(&component)? else {
             bail!("there is no wasmtime to compare with: run `cargo gauntlet`, which builds it");

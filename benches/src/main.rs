@@ -32,7 +32,7 @@ fn main() -> Result<()> {
         return native::serve_hello(&arguments[1..]);
     }
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
-        return tokio::runtime::Runtime::new()?.block_on(gauntlet::run());
+        return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
     let known = ["task", "sandbox", "tenants", "rest"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {

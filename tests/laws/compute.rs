@@ -113,7 +113,7 @@ async fn every_attack_of_the_gauntlet_ends_by_its_limit() {
         ("reused-loop", "service-cpu-limit"),
         ("memory", "service-memory-limit"),
         ("list-bomb", "service-failed"),
-        ("random-bomb", "service-cpu-limit"),
+        ("random-bomb", "service-failed"),
         ("header-bomb", "service-failed"),
         ("fields", "service-failed"),
         ("handles", "service-failed"),

@@ -15,9 +15,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Runs every attack against the sandbox, and against its peer; prints the table.
-pub(crate) fn gauntlet() -> Result<()> {
+pub(crate) fn gauntlet(attacks: &[String]) -> Result<()> {
     bundles::with_hostile()?;
-    measure(&["gauntlet".to_owned()])
+    let arguments: Vec<String> = std::iter::once("gauntlet".to_owned())
+        .chain(attacks.iter().cloned())
+        .collect();
+    measure(&arguments)
 }
 
 fn measure(arguments: &[String]) -> Result<()> {

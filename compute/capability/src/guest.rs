@@ -23,6 +23,8 @@ use crate::{
 const FIELDS_BYTES_MAX: usize = 64 << 10;
 /// Resources (streams, bodies, transactions, pollables) that a guest may hold at once.
 const RESOURCES_MAX: usize = 1_024;
+/// Random bytes that one call may ask for. Making them takes the processor, and nothing interrupts it.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
 /// Bytes that a guest may hand over in one write to a body.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
@@ -69,7 +71,8 @@ impl Guest {
             .stderr(Output(log.clone()))
             .allow_tcp(false)
             .allow_udp(false)
-            .allow_ip_name_lookup(false);
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         let mut table = ResourceTable::new();
