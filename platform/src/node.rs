@@ -11,6 +11,7 @@ mod deliver;
 mod deployments;
 mod manifest;
 mod serve;
+mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
