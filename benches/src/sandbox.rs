@@ -148,6 +148,7 @@ async fn load_release(engine: &Engine, isolation: Isolation) -> Result<Arc<Relea
         isolation,
         limits: Limits::default(),
         calls: Vec::new(),
+        grants: terrace_compute_engine::Shared::default(),
     };
     Ok(engine.load(spec).await?)
 }

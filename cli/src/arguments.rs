@@ -84,6 +84,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  terrace deploy target/terrace/services/tasks\n  terrace deploy target/terrace/sites/tasks --json"
     )]
     Deploy(Folder),
+    /// What services may know and nobody else: set, list, delete
+    #[command(subcommand, visible_alias = "secrets")]
+    Secret(Secret),
+    /// Plain values of services: set, list, delete
+    #[command(subcommand)]
+    Config(Values),
     /// Requests, errors and latencies of the last minute, by tenant and by service
     #[command(
         after_help = "Examples:\n  terrace meters\n  terrace meters --watch\n  terrace meters --json | jq .totals\n  terrace meters --watch --json   # one JSON document a line, one a second"
@@ -225,6 +231,78 @@ pub(crate) enum Site {
     /// The folder holds site.toml and the static files. Tabs that are open keep the build they have.
     #[command(after_help = "Examples:\n  terrace site deploy target/terrace/sites/tasks")]
     Deploy(Folder),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Set a secret of a service, from standard input
+    ///
+    /// On a terminal it asks, and shows nothing. The value is sealed where it is kept, and cannot be
+    /// shown again. A service reads it if its manifest lists it in `secrets`; listed in
+    /// `[http.credentials]` instead, it is put into requests that the service sends, and the service
+    /// never sees it.
+    #[command(
+        after_help = "Examples:\n  pass stripe/live | terrace secret set billing stripe-key\n  terrace secret set billing stripe-key --tenant acme"
+    )]
+    Set(SettingName),
+    /// List the secrets of a service; never their values
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace secret list billing\n  terrace secret list billing --json | jq -r '.items[].name'"
+    )]
+    List {
+        /// The service's name
+        service: String,
+    },
+    /// Delete a secret of a service
+    #[command(
+        visible_alias = "rm",
+        after_help = "Examples:\n  terrace secret delete billing stripe-key\n  terrace secret delete billing stripe-key --tenant acme"
+    )]
+    Delete(SettingName),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Values {
+    /// Set a value of a service
+    ///
+    /// A service reads it if its manifest lists it in `config`.
+    #[command(
+        after_help = "Examples:\n  terrace config set tasks greeting \"Good morning\"\n  terrace config set tasks greeting \"Guten Morgen\" --tenant acme\n  terrace config set tasks rules - < rules.json"
+    )]
+    Set {
+        #[command(flatten)]
+        setting: SettingName,
+        /// The value; `-` reads it from standard input
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// List the values of a service
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace config list tasks\n  terrace config list tasks --json | jq -r '.items[] | \"\\(.name) \\(.value)\"'"
+    )]
+    List {
+        /// The service's name
+        service: String,
+    },
+    /// Delete a value of a service
+    #[command(
+        visible_alias = "rm",
+        after_help = "Examples:\n  terrace config delete tasks greeting --tenant acme"
+    )]
+    Delete(SettingName),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettingName {
+    /// The service's name
+    pub(crate) service: String,
+    /// Its name, as the service's manifest lists it
+    pub(crate) name: String,
+    /// Only for this tenant, by slug or id; for all that have none of their own when absent
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
 }
 
 #[derive(Debug, Args)]

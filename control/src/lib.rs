@@ -23,6 +23,7 @@ mod refusal;
 mod request;
 mod services;
 mod session;
+mod settings;
 mod sites;
 mod state;
 mod tenants;
@@ -42,6 +43,7 @@ pub use platform::{
 };
 pub use services::{Activate, MigrationUpload, Release, ReleaseState, ReleaseUpload, Service, ServicePage};
 pub use session::{Credentials, Session};
+pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, SettingRef};
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;
 pub use tenants::{

@@ -12,6 +12,7 @@ mod deployments;
 mod logs;
 mod manifest;
 mod serve;
+mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

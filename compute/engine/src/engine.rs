@@ -169,7 +169,7 @@ impl Engine {
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let component = self.artefacts.component(&self.wasm, &spec.component)?;
-        let (pre, shared) = link(&component, &spec.capabilities, &self.capabilities)?;
+        let (pre, shared) = link(&component, &spec.capabilities, &spec.grants, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
         // Otherwise the first request would pay for it.
         component

@@ -1,5 +1,7 @@
 //! A service that misbehaves on request. The laws ask it to, and look at who else notices.
 
+mod outside;
+
 use terrace_sdk::{axum::body::Body, axum::response::Response, prelude::*};
 
 /// What every operation that comes to an end answers.
@@ -9,7 +11,7 @@ pub struct Done {
     did: String,
 }
 
-fn done(did: impl Into<String>) -> Json<Done> {
+pub(crate) fn done(did: impl Into<String>) -> Json<Done> {
     Json(Done { did: did.into() })
 }
 
@@ -194,6 +196,12 @@ pub fn router() -> Router {
         sql,
         hold,
         recurse,
+        outside::fetch_any,
+        outside::secret,
+        outside::value,
+        outside::randomness,
+        outside::fill_cache,
+        outside::read_cache,
     )
 }
 
@@ -203,6 +211,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 12);
+        assert_eq!(super::contract().paths.paths.len(), 17);
     }
 }
