@@ -137,10 +137,7 @@ impl Dialler<'_> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX).max_headers(FIELDS_MAX);
         let handshake = builder.handshake::<_, WasiBody>(TokioIo::new(stream));
-        let (sender, connection) = self
-            .in_time(handshake)
-            .await?
-            .map_err(|error| failure::of_exchange(error))?;
+        let (sender, connection) = self.in_time(handshake).await?.map_err(failure::of_exchange)?;
         // It ends when the sender is dropped, or the other side hangs up.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
