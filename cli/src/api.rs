@@ -76,7 +76,7 @@ impl Api {
     }
 
     /// Sends bytes as they are.
-    pub(crate) fn put(&self, path: &str, content: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn put_bytes(&self, path: &str, content: &[u8]) -> Result<(), Failure> {
         let request = self.agent.put(format!("{}{path}", self.url));
         let request = self.head(request).content_type("application/octet-stream");
         self.read(request.send(content)).map(|_| ())
@@ -98,6 +98,11 @@ impl Api {
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
         let request = self.agent.post(format!("{}{path}", self.url));
         self.read(self.head(request).send_json(body))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        let request = self.agent.put(format!("{}{path}", self.url));
+        self.read(self.head(request).send_json(body)).map(|_| ())
     }
 
     /// A large body, with a progress bar; `afterwards` says what the platform does with it.
@@ -125,7 +130,8 @@ impl Api {
     /// Every page of a list, as one.
     pub(crate) fn list(&self, path: &str) -> Result<Value, Failure> {
         let mut items = Vec::new();
-        let mut query = "?page_size=200".to_owned();
+        let first = if path.contains('?') { '&' } else { '?' };
+        let mut query = format!("{first}page_size=200");
         loop {
             let mut page = self.get(&format!("{path}{query}"))?;
             if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
@@ -134,7 +140,7 @@ impl Api {
             let Some(token) = page.get("next_page_token").and_then(Value::as_str) else {
                 break;
             };
-            query = format!("?page_size=200&page_token={token}");
+            query = format!("{first}page_size=200&page_token={token}");
         }
         Ok(json!({ "items": items, "next_page_token": null }))
     }

@@ -10,8 +10,10 @@ mod control;
 mod deliver;
 mod deployments;
 mod lifecycle;
+mod logs;
 mod manifest;
 mod serve;
+mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -92,6 +92,7 @@ async fn a_suspended_tenant_is_refused_its_streams_end_and_its_events_catch_up_a
     .await;
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
 #[tokio::test]
 async fn a_node_that_is_killed_in_an_operation_leaves_nothing_that_cannot_be_explained_and_finished() {
     let mut terrace = Terrace::start(Options::default()).await.unwrap();

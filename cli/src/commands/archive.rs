@@ -162,7 +162,7 @@ fn request(options: &ImportTenant) -> Value {
 fn put(api: &Api, path: &str, part: &[u8]) -> Result<(), Failure> {
     let mut attempt = 1;
     loop {
-        match api.put(path, part) {
+        match api.put_bytes(path, part) {
             Err(failure) if attempt < PART_ATTEMPTS && failure.exit_code() == 5 => {
                 thread::sleep(Duration::from_secs(1) * attempt);
                 attempt += 1;

@@ -238,5 +238,5 @@ async fn an_archive_comes_in_parts_and_a_part_has_a_limit() {
     );
     post(&app, "/api/control/archives/../import", json!({ "slug": slug }))
         .await
-        .is_problem("unknown-path", 404);
+        .is_problem("not-found", 404);
 }

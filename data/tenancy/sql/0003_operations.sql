@@ -2,7 +2,7 @@
 
 ALTER TABLE terrace.lifecycle DROP CONSTRAINT lifecycle_kind_check;
 ALTER TABLE terrace.lifecycle ADD CONSTRAINT lifecycle_kind_check
-    CHECK (kind IN ('create', 'delete', 'suspend', 'resume', 'plan', 'rename', 'export', 'import'));
+    CHECK (kind IN ('create', 'delete', 'suspend', 'resume', 'plan', 'rename', 'export', 'import', 'restore', 'move'));
 ALTER TABLE terrace.lifecycle
     ADD COLUMN actor    text,        -- the operator who asked; NULL: the platform itself
     ADD COLUMN input    jsonb,       -- what was asked for; cleared when the tenant is deleted
@@ -49,3 +49,13 @@ ALTER TABLE terrace.archive_part ALTER content SET STORAGE EXTERNAL;
 -- imported.
 ALTER TABLE terrace_events.stream ADD COLUMN paused boolean NOT NULL DEFAULT false;
 UPDATE terrace_events.stream s SET paused = true FROM terrace.tenant t WHERE t.id = s.tenant_id AND t.state = 'suspended';
+
+-- Counts how often a tenant's data was replaced as a whole: what nodes remember of it is worth nothing then.
+ALTER TABLE terrace.tenant ADD COLUMN epoch integer NOT NULL DEFAULT 0;
+
+-- More clusters than the directory's own.
+ALTER TABLE terrace.cluster
+    ADD COLUMN login  text,                       -- the platform's own there; NULL: the directory's
+    ADD COLUMN region text NOT NULL DEFAULT '',
+    ADD COLUMN plans  text[],                     -- new tenants of these plans; NULL: of all
+    ADD COLUMN state  text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'draining')); -- draining: no new tenants

@@ -149,6 +149,7 @@ impl Directory {
                 "migrations",
                 "DELETE FROM terrace.migration WHERE starts_with(schema, $1 || '_')",
             ),
+            ("settings", "DELETE FROM terrace.setting WHERE tenant = $1"),
             // An import that was not finished: the archive is the tenant's, too.
             (
                 "archives",

@@ -23,6 +23,9 @@ const ODD: &[(&str, &str)] = &[(
      INSERT INTO empty (id) VALUES (7)",
 )];
 
+/// What lies in an archive, in order: paths and contents.
+type Entries = Vec<(String, Vec<u8>)>;
+
 async fn world() -> World {
     let world = World::new().await;
     world.three_services().await;
@@ -318,7 +321,7 @@ async fn a_damaged_or_foreign_archive_is_refused_with_a_reason_before_anything_i
         .iter()
         .position(|(path, _)| path == "services/tasks/board/000000.copy")
         .unwrap();
-    let changed = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let changed = |change: &dyn Fn(&mut Entries)| {
         let mut files = files.clone();
         change(&mut files);
         pack(&files)

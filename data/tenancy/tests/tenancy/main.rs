@@ -9,5 +9,6 @@ mod delete;
 mod installed;
 mod operations;
 mod releases;
+mod settings;
 mod streams;
 mod walk;
