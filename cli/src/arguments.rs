@@ -67,7 +67,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Customers: list, show, create, suspend, resume, rename, plan, export, import, delete
+    /// Customers: list, show, create, suspend, resume, rename, plan, export, import, restore, delete
     #[command(subcommand, visible_alias = "tenants")]
     Tenant(Tenant),
     /// Units of backend code and their releases: list, show, deploy, activate
@@ -178,6 +178,16 @@ pub(crate) enum Tenant {
         after_help = "All of the archive is checked before anything is written. An import that was interrupted is finished by\nitself, or by `terrace tenant finish`; `terrace tenant delete` undoes it.\n\nExamples:\n  terrace tenant import acme.terrace --slug acme2\n  terrace tenant import acme.terrace --slug acme --name Acme --plan team"
     )]
     Import(ImportTenant),
+    /// Bring a tenant back to what an archive of it says
+    #[command(
+        after_help = "It is made beside the tenant, which is served meanwhile, and verified; then the two change places in one moment.\nThe tenant keeps its id, names, plan and settings. What it was before is kept as a suspended tenant of its own,\nwith all that was written since the archive was made: look at it, and delete it when it is not needed any more.\nA tenant that was deleted is not restored; `terrace tenant import --force` makes a new one of its archive.\n\nExamples:\n  terrace tenant restore acme acme.terrace\n  terrace tenant restore acme backup/acme.terrace --yes"
+    )]
+    Restore(RestoreTenant),
+    /// Prove that a tenant was deleted: when, by whom, and what was removed
+    #[command(
+        after_help = "It is kept under the id that the tenant had; `terrace tenant operations` lists ids of tenants that are gone.\n\nExamples:\n  terrace tenant evidence t_7f3k9q2m\n  terrace tenant evidence t_7f3k9q2m --json > deletion-of-acme.json"
+    )]
+    Evidence(TenantName),
     /// What is done to tenants, and what was done to one of them
     #[command(
         visible_alias = "ops",
@@ -189,6 +199,7 @@ pub(crate) enum Tenant {
     },
     /// Finish what was begun on a tenant and stopped half way
     #[command(
+        visible_alias = "resume-operation",
         after_help = "Nodes do so by themselves; this does it now, and says why if it cannot be done.\n\nExamples:\n  terrace tenant finish acme"
     )]
     Finish(TenantName),
@@ -277,6 +288,21 @@ pub(crate) struct ImportTenant {
     /// Bring back a tenant that was deleted here
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// The archive
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Take the archive of another tenant, too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

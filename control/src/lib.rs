@@ -32,13 +32,13 @@ mod state;
 mod tenants;
 mod validation;
 
-pub use archives::{Archive, ImportTenant};
+pub use archives::{Archive, ImportTenant, RestoreTenant};
 pub use authentication::Operator;
 pub use clusters::{Cluster, ClusterPage, ClusterState};
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
-pub use lifecycle::{Lifecycle, NewImport, Pieces, Rename};
+pub use lifecycle::{Lifecycle, NewImport, NewRestore, Pieces, Rename};
 pub use logs::{LogFilter, LogLevel, LogLine, LogLines};
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
 pub use operations::{Operation, OperationKind, OperationPage, OperationState, OperationStep};

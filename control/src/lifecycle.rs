@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use terrace_ground_ids::{ArchiveId, Slug};
 
-use crate::{Error, Operation, Plan, Tenant, TenantRef};
+use crate::{DeletedTenant, Error, Operation, Plan, Tenant, TenantRef};
 
 /// An archive that is being made. It is whole when it ends without an error.
 pub type Pieces = BoxStream<'static, Result<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
@@ -33,6 +33,17 @@ pub struct NewImport {
     /// What it pays for; the archive's when absent.
     pub plan: Option<Plan>,
     /// Bring back a tenant that was deleted here.
+    pub force: bool,
+}
+
+/// A tenant to bring back to what an archive says; everything in it was checked.
+#[derive(Debug, Clone)]
+pub struct NewRestore {
+    /// The uploaded archive.
+    pub archive: ArchiveId,
+    /// The tenant.
+    pub tenant: TenantRef,
+    /// Take the archive of another tenant, too.
     pub force: bool,
 }
 
@@ -71,4 +82,10 @@ pub trait Lifecycle: Send + Sync + 'static {
     /// Checks the archive and begins to make a tenant from it. [`Error::Invalid`] for an archive that
     /// does not fit; nothing was written then.
     async fn import(&self, import: NewImport, operator: &str) -> Result<Tenant, Error>;
+
+    /// Checks the archive and begins to make what takes the tenant's place; returns that.
+    async fn restore(&self, restore: NewRestore, operator: &str) -> Result<Tenant, Error>;
+
+    /// What is left of a tenant that was deleted, by its id.
+    async fn evidence(&self, tenant: &TenantRef) -> Result<DeletedTenant, Error>;
 }

@@ -10,6 +10,7 @@ mod durability;
 mod egress;
 mod graph;
 mod house;
+mod killed;
 mod lifecycle;
 mod locks;
 mod presentation;

@@ -15,15 +15,16 @@ use serde_json::{Value, json};
 use super::{
     operations::{self, Operation},
     segment,
-    tenant::{PATH, Shown},
+    tenant::{PATH, Shown, confirm},
 };
 use crate::{
     api::Api,
-    arguments::{ExportTenant, ImportTenant},
+    arguments::{ExportTenant, ImportTenant, RestoreTenant},
     failure::Failure,
     figures,
     output::Output,
     progress,
+    table::tame,
 };
 
 const ARCHIVES: &str = "/api/control/archives";
@@ -107,8 +108,73 @@ fn copy(archive: &mut impl Read, to: &mut impl io::Write) -> anyhow::Result<u64>
 }
 
 pub(super) fn import(api: &Api, output: Output, options: ImportTenant) -> Result<(), Failure> {
-    let shown = options.file.display();
-    let mut file = File::open(&options.file).with_context(|| format!("open {shown}"))?;
+    let id = upload(api, &options.file)?;
+    let path = format!("{ARCHIVES}/{}/import", segment(&id));
+    let body = request(&options);
+    let answer = progress::waiting("Checking the archive", || api.post(&path, &body))?.body;
+    let tenant = Shown::deserialize(&answer)?;
+    let operation = follow(api, &tenant.id, "import")?;
+    if output.json {
+        return output.json(&api.get(&format!("{PATH}/{}", segment(&tenant.id)))?);
+    }
+    output.line(&format!(
+        "Imported {} ({}) at {}: {}",
+        tenant.slug,
+        tenant.id,
+        tenant.host,
+        counts(&operation)
+    ))
+}
+
+pub(super) fn restore(api: &Api, output: Output, options: RestoreTenant) -> Result<(), Failure> {
+    let name = &options.tenant.tenant;
+    let tenant = api.get(&format!("{PATH}/{}", segment(name)));
+    // One that is gone is asked for, too: the answer says that it was deleted.
+    let tenant = match tenant {
+        Ok(answer) => Some(Shown::deserialize(&answer)?),
+        Err(failure) if failure.exit_code() == 3 => None,
+        Err(failure) => return Err(failure),
+    };
+    if let (Some(tenant), false) = (&tenant, options.yes) {
+        let warning = format!(
+            "This brings {} ({}) back to what {} says. What was written since is not lost, but only in the suspended tenant that is kept.",
+            tame(&tenant.name),
+            tenant.id,
+            options.file.display()
+        );
+        confirm(&warning, &tenant.slug)?;
+    }
+    let id = upload(api, &options.file)?;
+    let path = format!("{ARCHIVES}/{}/restore", segment(&id));
+    let body = json!({ "tenant": name, "force": options.force });
+    let answer = progress::waiting("Checking the archive", || api.post(&path, &body))?.body;
+    let made = Shown::deserialize(&answer)?;
+    let operation = follow(api, &made.id, "restore")?;
+    if output.json {
+        return output.json(&api.get(&format!("{PATH}/{}", segment(name)))?);
+    }
+    output.line(&format!(
+        "Restored {name}: {}\nWhat it was before is {}, suspended; when it is not needed any more: terrace tenant delete {}",
+        counts(&operation),
+        made.slug,
+        made.slug
+    ))
+}
+
+fn counts(operation: &Operation) -> String {
+    let count = |what: &str| operation.evidence[what].as_u64().unwrap_or(0);
+    format!(
+        "{} rows, {} events, digest {}",
+        count("rows"),
+        count("last_event"),
+        operation.evidence["digest"].as_str().unwrap_or("?")
+    )
+}
+
+/// Sends an archive in parts; returns what it is called there.
+fn upload(api: &Api, path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    let mut file = File::open(path).with_context(|| format!("open {shown}"))?;
     let size = file.metadata().with_context(|| format!("look at {shown}"))?.len();
     let upload = api.act(ARCHIVES)?;
     let (Some(id), Some(part_max)) = (upload["id"].as_str(), upload["part_bytes_max"].as_u64()) else {
@@ -128,24 +194,7 @@ pub(super) fn import(api: &Api, output: Output, options: ImportTenant) -> Result
         bar.add(part.len());
     }
     bar.finish();
-    let path = format!("{ARCHIVES}/{}/import", segment(id));
-    let body = request(&options);
-    let answer = progress::waiting("Checking the archive", || api.post(&path, &body))?.body;
-    let tenant = Shown::deserialize(&answer)?;
-    let operation = follow(api, &tenant.id)?;
-    if output.json {
-        return output.json(&api.get(&format!("{PATH}/{}", segment(&tenant.id)))?);
-    }
-    let count = |what: &str| operation.evidence[what].as_u64().unwrap_or(0);
-    output.line(&format!(
-        "Imported {} ({}) at {}: {} rows, {} events, digest {}",
-        tenant.slug,
-        tenant.id,
-        tenant.host,
-        count("rows"),
-        count("last_event"),
-        operation.evidence["digest"].as_str().unwrap_or("?")
-    ))
+    Ok(id.to_owned())
 }
 
 fn request(options: &ImportTenant) -> Value {
@@ -173,8 +222,8 @@ fn put(api: &Api, path: &str, part: &[u8]) -> Result<(), Failure> {
 }
 
 /// Waits until the tenant is there, or cannot be for now.
-fn follow(api: &Api, tenant: &str) -> Result<Operation, Failure> {
-    let mut spinner = progress::Steps::new("Importing");
+fn follow(api: &Api, tenant: &str, what: &str) -> Result<Operation, Failure> {
+    let mut spinner = progress::Steps::new("Loading the archive");
     loop {
         let newest = match operations::newest(api, tenant) {
             // A node that is restarted goes on with it.
@@ -182,12 +231,18 @@ fn follow(api: &Api, tenant: &str) -> Result<Operation, Failure> {
             outcome => outcome?,
         };
         if let Some(operation) = newest {
+            if operation.state == "cancelled" {
+                return Err(anyhow!(
+                    "the {what} was cancelled, because the tenant was deleted meanwhile; what had been made is deleted, too"
+                )
+                .into());
+            }
             if operation.state != "running" {
                 return Ok(operation);
             }
             if let (Some(error), true) = (&operation.error, operation.attempts >= 3) {
                 return Err(anyhow!(
-                    "the import is stuck: {error}\n  next: `terrace tenant finish {tenant}` tries again, `terrace tenant delete {tenant}` undoes it"
+                    "the {what} is stuck: {error}\n  next: `terrace tenant finish {tenant}` tries again, `terrace tenant delete {tenant}` undoes it"
                 )
                 .into());
             }

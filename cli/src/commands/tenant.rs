@@ -58,6 +58,8 @@ pub(crate) fn run(api: &Api, output: Output, command: Tenant) -> Result<(), Fail
         Tenant::Rename(options) => operations::rename(api, output, options),
         Tenant::Export(options) => archive::export(api, output, options),
         Tenant::Import(options) => archive::import(api, output, options),
+        Tenant::Restore(options) => archive::restore(api, output, options),
+        Tenant::Evidence(name) => evidence(api, output, &name.tenant),
         Tenant::Operations { tenant } => operations::list(api, output, tenant.as_deref()),
         Tenant::Finish(name) => operations::finish(api, output, &name.tenant),
         Tenant::Delete { tenant, yes } => delete(api, output, &tenant.tenant, yes),
@@ -103,7 +105,13 @@ fn list(api: &Api, output: Output) -> Result<(), Failure> {
 }
 
 fn show(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
-    let answer = api.get(&format!("{PATH}/{}", segment(tenant)))?;
+    let answer = match api.get(&format!("{PATH}/{}", segment(tenant))) {
+        // By its id, one that was deleted can still be shown: what is left of it.
+        Err(failure) if failure.exit_code() == 3 && tenant.starts_with("t_") => {
+            return evidence(api, output, tenant).map_err(|_| failure);
+        }
+        answer => answer?,
+    };
     if output.json {
         return output.json(&answer);
     }
@@ -187,7 +195,14 @@ fn request(options: CreateTenant, mut stdin: impl io::Read) -> Result<Value, Fai
 
 fn delete(api: &Api, output: Output, tenant: &str, yes: bool) -> Result<(), Failure> {
     if !yes {
-        confirm(api, tenant)?;
+        let known = Shown::deserialize(&api.get(&format!("{PATH}/{}", segment(tenant)))?)?;
+        let warning = format!(
+            "This deletes {} ({}), its {} schemas and all data in them. There is no way back.",
+            tame(&known.name),
+            known.id,
+            known.placement.schemas.len()
+        );
+        confirm(&warning, &known.slug)?;
     }
     let deleted = progress::waiting("Deleting the tenant", || {
         api.delete(&format!("{PATH}/{}", segment(tenant)))
@@ -195,42 +210,71 @@ fn delete(api: &Api, output: Output, tenant: &str, yes: bool) -> Result<(), Fail
     if output.json {
         return output.json(&deleted);
     }
-    let many = |what: &str| deleted["evidence"][what].as_array().map_or(0, Vec::len);
-    let count = |what: &str| deleted["evidence"][what].as_u64().unwrap_or(0);
     output.line(&format!(
-        "Deleted {tenant}: {} schemas, {} roles, {} tables, {} rows, {} events; {} left\nThe record stays: terrace tenant operations {}",
+        "Deleted {tenant}: {}\nThe proof stays: terrace tenant evidence {}",
+        removed(&deleted["evidence"]),
+        deleted["id"].as_str().unwrap_or_default()
+    ))
+}
+
+/// What a deletion removed, in one line.
+fn removed(evidence: &Value) -> String {
+    let many = |what: &str| evidence[what].as_array().map_or(0, Vec::len);
+    let count = |what: &str| evidence[what].as_u64().unwrap_or(0);
+    format!(
+        "{} schemas, {} roles, {} tables, {} rows, {} events; {} left",
         many("schemas"),
         many("roles"),
         count("tables"),
         count("rows"),
         count("events"),
         count("left"),
-        deleted["id"].as_str().unwrap_or_default()
-    ))
+    )
 }
 
-fn confirm(api: &Api, tenant: &str) -> Result<(), Failure> {
+fn evidence(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
+    let deleted = api.get(&format!("{PATH}/{}/evidence", segment(tenant)))?;
+    if output.json {
+        return output.json(&deleted);
+    }
+    let text = |what: &str| deleted[what].as_str().unwrap_or("the platform").to_owned();
+    let at = text("deleted_at");
+    let list = |what: &str| {
+        let names = deleted["evidence"][what].as_array().into_iter().flatten();
+        names.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let rows = [
+        ("Tenant", text("id")),
+        ("State", "deleted; only this record is left".to_owned()),
+        ("Deleted", format!("{} ({at})", figures::ago(&at, Timestamp::now()))),
+        ("By", text("deleted_by")),
+        ("Removed", removed(&deleted["evidence"])),
+        ("Schemas", list("schemas")),
+        ("Roles", list("roles")),
+    ];
+    let sheet: String = rows
+        .into_iter()
+        .map(|(name, value)| format!("{}{}\n", output.style.dim(&format!("{name:<9}")), tame(&value)))
+        .collect();
+    output.text(&sheet)
+}
+
+/// Asks to type the slug of a tenant before something is done to it.
+pub(super) fn confirm(warning: &str, slug: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Usage(
-            "deleting a tenant asks for its slug, and there is no terminal to ask on; give --yes".to_owned(),
+            "this asks for the tenant's slug, and there is no terminal to ask on; give --yes".to_owned(),
         ));
     }
-    let tenant = Shown::deserialize(&api.get(&format!("{PATH}/{}", segment(tenant)))?)?;
-    let schemas = tenant.placement.schemas.len();
     let mut stderr = io::stderr().lock();
-    write!(
-        stderr,
-        "This deletes {} ({}), its {schemas} schemas and all data in them. There is no way back.\nType its slug to go on: ",
-        tame(&tenant.name),
-        tenant.id
-    )?;
+    write!(stderr, "{warning}\nType its slug ({slug}) to go on: ")?;
     stderr.flush()?;
     let mut typed = String::new();
     io::stdin().read_line(&mut typed)?;
-    if typed.trim() == tenant.slug {
+    if typed.trim() == slug {
         Ok(())
     } else {
-        Err(anyhow::anyhow!("`{}` is not the slug; nothing was deleted", typed.trim()).into())
+        Err(anyhow::anyhow!("`{}` is not the slug; nothing was changed", typed.trim()).into())
     }
 }
 

@@ -3,13 +3,16 @@
 mod create;
 mod import;
 mod put_part;
+mod restore;
 
 pub use create::Archive;
 pub use import::ImportTenant;
+pub use restore::RestoreTenant;
 // The macro `routes!` finds an operation's description beside its handler.
 pub(crate) use create::*;
 pub(crate) use import::*;
 pub(crate) use put_part::*;
+pub(crate) use restore::*;
 
 use terrace_ground_ids::ArchiveId;
 

@@ -4,6 +4,7 @@ use axum::{
     Extension, Json,
     extract::{self, Path},
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use terrace_ground_ids::TenantId;
 use utoipa::ToSchema;
@@ -17,6 +18,12 @@ pub struct DeletedTenant {
     /// Its id, which no other tenant gets.
     #[schema(value_type = String, example = "t_7f3k9q2m")]
     pub id: TenantId,
+    /// When the deletion was done.
+    #[schema(value_type = String, format = DateTime)]
+    pub deleted_at: Timestamp,
+    /// The operator who asked; null: the platform itself.
+    #[schema(required = true)]
+    pub deleted_by: Option<String>,
     /// What was removed, counted: schemas, roles, tables, rows, bytes, events; and `left`, which is 0.
     #[schema(value_type = Object)]
     pub evidence: serde_json::Value,

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod evidence;
 mod export;
 mod finish;
 mod list;
@@ -19,6 +20,7 @@ pub use rename::RenameTenant;
 // The macro `routes!` finds an operation's description beside its handler.
 pub(crate) use create::*;
 pub(crate) use delete::*;
+pub(crate) use evidence::*;
 pub(crate) use export::*;
 pub(crate) use finish::*;
 pub(crate) use list::*;

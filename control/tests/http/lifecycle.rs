@@ -11,8 +11,8 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use terrace_control::{
-    Error, Lifecycle, NewImport, NewTenant, Operation, OperationKind, OperationState, OperationStep, Pieces, Plan,
-    Platform as _, Rename, Tenant, TenantRef, TenantState,
+    DeletedTenant, Error, Lifecycle, NewImport, NewRestore, NewTenant, Operation, OperationKind, OperationState,
+    OperationStep, Pieces, Plan, Platform as _, Rename, Tenant, TenantRef, TenantState,
 };
 use terrace_ground_ids::{ArchiveId, Slug};
 use tower::ServiceExt as _;
@@ -127,6 +127,22 @@ impl Lifecycle for Memory {
         };
         self.create_tenant(new, operator).await
     }
+
+    async fn restore(&self, restore: NewRestore, _: &str) -> Result<Tenant, Error> {
+        self.change(&restore.tenant, |tenant| tenant.state = TenantState::Creating)
+    }
+
+    async fn evidence(&self, tenant: &TenantRef) -> Result<DeletedTenant, Error> {
+        match tenant {
+            TenantRef::Id(id) => Ok(DeletedTenant {
+                id: id.clone(),
+                deleted_at: Timestamp::now(),
+                deleted_by: Some("Olga".to_owned()),
+                evidence: json!({"left": 0}),
+            }),
+            TenantRef::Slug(_) => Err(Error::NotFound("There is no such deleted tenant.".to_owned())),
+        }
+    }
 }
 
 async fn acme() -> axum::Router {
@@ -185,6 +201,30 @@ async fn names_and_plans_are_checked_before_anything_is_changed() {
     assert_eq!(changed.body["plan"], "team");
     let operations = get(&app, "/api/control/tenants/acme2/operations").await.body;
     assert_eq!(operations["items"][0]["remaining"], json!(["renamed"]));
+}
+
+#[tokio::test]
+async fn a_restore_names_its_tenant_and_a_deletion_leaves_its_proof() {
+    let app = acme().await;
+    let restore = format!("/api/control/archives/{ARCHIVE}/restore");
+    let refused = post(&app, &restore, json!({ "tenant": "No!" })).await;
+    assert_eq!(refused.pointers(), ["/tenant"]);
+    post(&app, &restore, json!({ "tenant": "nobody" }))
+        .await
+        .is_problem("not-found", 404);
+    let made = post(&app, &restore, json!({ "tenant": "acme" })).await;
+    assert_eq!(
+        (made.status, &made.body["state"]),
+        (StatusCode::ACCEPTED, &json!("creating"))
+    );
+    let proof = get(&app, "/api/control/tenants/t_7f3k9q2m/evidence").await.body;
+    assert_eq!(
+        (&proof["deleted_by"], &proof["evidence"]["left"]),
+        (&json!("Olga"), &json!(0))
+    );
+    get(&app, "/api/control/tenants/acme/evidence")
+        .await
+        .is_problem("not-found", 404);
 }
 
 #[tokio::test]

@@ -123,6 +123,8 @@ impl Platform for Memory {
         self.tenants.lock().unwrap().remove(&slug);
         Ok(DeletedTenant {
             id,
+            deleted_at: Timestamp::now(),
+            deleted_by: None,
             evidence: serde_json::json!({"rows": 3, "left": 0}),
         })
     }

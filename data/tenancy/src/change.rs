@@ -176,7 +176,7 @@ impl Directory {
 }
 
 /// Slug, name and plan of a tenant that is there: active or suspended.
-async fn settled(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(Slug, String, String), Error> {
+pub(crate) async fn settled(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(Slug, String, String), Error> {
     let row = transaction
         .query_opt(
             "SELECT slug, name, plan, state FROM terrace.tenant WHERE id = $1 FOR UPDATE",

@@ -33,9 +33,10 @@ pub struct NewTenant {
 const CURRENT: &str = "SELECT name, current FROM terrace.service WHERE current IS NOT NULL ORDER BY name";
 
 // Waits for an activation that is about to switch, and keeps the next one from it until this commits.
-const CURRENT_HELD: &str = "SELECT name FROM terrace.service WHERE current IS NOT NULL ORDER BY name FOR SHARE";
+pub(crate) const CURRENT_HELD: &str =
+    "SELECT name FROM terrace.service WHERE current IS NOT NULL ORDER BY name FOR SHARE";
 
-const LACKING: &str = "SELECT s.name FROM terrace.service s JOIN terrace.release r ON r.id = s.current
+pub(crate) const LACKING: &str = "SELECT s.name FROM terrace.service s JOIN terrace.release r ON r.id = s.current
     LEFT JOIN terrace_events.principal p ON p.tenant_id = $1 AND p.service = s.name
     WHERE p.ready_at IS NULL OR (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) < jsonb_array_length(r.migrations::jsonb)";
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use terrace_ground_ids::TenantId;
 use tokio_postgres::error::SqlState;
@@ -15,6 +16,17 @@ use crate::{
 
 /// How often the schemas are tried to be dropped while requests still hold their tables.
 const DROP_ATTEMPTS: u32 = 10;
+
+/// What is left of a tenant.
+#[derive(Debug, Clone)]
+pub struct Tombstone {
+    /// What was removed, counted.
+    pub evidence: Json,
+    /// When the deletion was done.
+    pub deleted_at: Timestamp,
+    /// The operator who asked; `None`: the platform itself.
+    pub deleted_by: Option<String>,
+}
 
 impl Directory {
     /// Deletes a tenant and everything of it; returns the evidence: what was removed, and what was
@@ -43,23 +55,34 @@ impl Directory {
     ///
     /// # Errors
     /// [`Error::Unknown`] when no such tenant was deleted.
-    pub async fn evidence(&self, tenant: &TenantId) -> Result<Json, Error> {
+    pub async fn tombstone(&self, tenant: &TenantId) -> Result<Tombstone, Error> {
         let client = self.pool.get().await?;
         let row = client
             .query_opt(
-                "SELECT evidence::text FROM terrace.tombstone WHERE tenant = $1",
+                "SELECT evidence::text, (extract(epoch FROM deleted_at) * 1000000)::bigint,
+                        (SELECT actor FROM terrace.lifecycle l WHERE l.tenant = d.tenant AND kind = 'delete' ORDER BY id DESC LIMIT 1)
+                 FROM terrace.tombstone d WHERE tenant = $1",
                 &[&tenant.as_str()],
             )
             .await?;
         let row = row.ok_or_else(|| Error::unknown("deleted tenant", tenant))?;
         let text: &str = row.try_get(0)?;
-        serde_json::from_str(text).map_err(|_| Error::Corrupt {
-            what: "evidence",
-            value: tenant.to_string(),
+        Ok(Tombstone {
+            evidence: serde_json::from_str(text).map_err(|_| Error::corrupt("evidence", tenant))?,
+            deleted_at: Timestamp::from_microsecond(row.try_get(1)?).unwrap_or_default(),
+            deleted_by: row.try_get(2)?,
         })
     }
 
-    async fn begin_delete(&self, tenant: &TenantId, actor: &str) -> Result<Operation, Error> {
+    /// The counts of [`Directory::tombstone`].
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when no such tenant was deleted.
+    pub async fn evidence(&self, tenant: &TenantId) -> Result<Json, Error> {
+        Ok(self.tombstone(tenant).await?.evidence)
+    }
+
+    pub(crate) async fn begin_delete(&self, tenant: &TenantId, actor: &str) -> Result<Operation, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let marked = transaction
@@ -153,7 +176,7 @@ impl Directory {
             // An import that was not finished: the archive is the tenant's, too.
             (
                 "archives",
-                "DELETE FROM terrace.archive WHERE id IN (SELECT input ->> 'archive' FROM terrace.lifecycle WHERE tenant = $1 AND kind = 'import')",
+                "DELETE FROM terrace.archive WHERE id IN (SELECT input ->> 'archive' FROM terrace.lifecycle WHERE tenant = $1 AND kind IN ('import', 'restore'))",
             ),
         ] {
             evidence.insert(name.to_owned(), transaction.execute(sql, &[&id]).await?.into());

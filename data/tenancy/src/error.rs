@@ -46,7 +46,7 @@ pub enum Error {
     Archive(String),
     /// The archive is of a tenant that was deleted here.
     #[error(
-        "the tenant {0} was deleted here, and its archive would bring it back; force the import if that is what you want"
+        "the tenant {0} was deleted here, and its archive would bring it back; if that is what you want: terrace tenant import --force"
     )]
     Buried(TenantId),
     /// As many of these as there may be; the message says what and how many.

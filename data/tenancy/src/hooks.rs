@@ -86,11 +86,13 @@ pub enum Step {
     Streamed,
     /// Import: the digest of what is there is the archive's.
     Verified,
+    /// Restore: the tenant has what was made beside it, and that has what the tenant was. The end.
+    Swapped,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Reserved,
         Self::Placed,
         Self::Claimed,
@@ -115,6 +117,7 @@ impl Step {
         Self::Loaded,
         Self::Streamed,
         Self::Verified,
+        Self::Swapped,
     ];
 
     /// The step as the directory stores it.
@@ -144,6 +147,7 @@ impl Step {
             Self::Loaded => "loaded",
             Self::Streamed => "streamed",
             Self::Verified => "verified",
+            Self::Swapped => "swapped",
         }
     }
 

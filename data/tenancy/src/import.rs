@@ -1,4 +1,4 @@
-//! Importing a tenant, up to its first step: parts come in, the whole is checked, names are taken.
+//! Importing or restoring a tenant, up to its first step: parts come in, the whole is checked, names are taken.
 //!
 //! Until all of an archive was read once and fits what is deployed here, nothing is written but its
 //! parts. What follows is in load.rs.
@@ -10,16 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use terrace_ground_ids::{ArchiveId, Slug, TenantId};
 use tokio::sync::{mpsc, oneshot};
+use tokio_postgres::Transaction;
 use tracing::info;
 
 use crate::{
-    Directory, Error, Kind, NewTenant, Step,
+    Directory, Error, Kind, NewTenant, Running, Step,
     archive::{self, Checked, Manifest},
+    change::settled,
     create::{check_name, current, insert},
     export::digest_of,
     lane,
     lifecycle::{Asked, Operation},
-    slugs,
+    slugs, view,
 };
 
 /// Largest part of an upload, in bytes.
@@ -46,7 +48,33 @@ pub struct NewImport {
     pub actor: Option<String>,
 }
 
-/// An import that runs.
+/// A tenant that is to become what an archive of it says.
+#[derive(Debug, Clone)]
+pub struct NewRestore {
+    /// The uploaded archive.
+    pub archive: ArchiveId,
+    /// The tenant: active or suspended.
+    pub tenant: TenantId,
+    /// Take the archive of another tenant, too.
+    pub force: bool,
+    /// The operator who asks.
+    pub actor: Option<String>,
+}
+
+/// Either of them.
+struct Wanted {
+    archive: ArchiveId,
+    /// The tenant whose place is taken; `None`: it becomes a tenant beside all others.
+    of: Option<TenantId>,
+    /// Of a restore, made from the tenant's.
+    slug: Option<Slug>,
+    name: Option<String>,
+    plan: Option<String>,
+    force: bool,
+    actor: Option<String>,
+}
+
+/// An import or a restore that runs.
 pub struct Import {
     /// The tenant that is being made.
     pub tenant: TenantId,
@@ -59,6 +87,9 @@ pub struct Import {
 pub(crate) struct Input {
     pub(crate) archive: ArchiveId,
     pub(crate) manifest: Manifest,
+    /// The tenant whose place is taken in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<TenantId>,
 }
 
 impl Directory {
@@ -138,6 +169,40 @@ impl Directory {
     /// # Errors
     /// [`Error::Archive`], [`Error::Buried`], [`Error::SlugTaken`], [`Error::Unknown`]: nothing was begun.
     pub async fn import_tenant(self: &Arc<Self>, new: NewImport) -> Result<Import, Error> {
+        self.take_in(Wanted {
+            archive: new.archive,
+            of: None,
+            slug: Some(new.slug),
+            name: new.name,
+            plan: new.plan,
+            force: new.force,
+            actor: new.actor,
+        })
+        .await
+    }
+
+    /// Brings a tenant back to what an uploaded archive of it says. A tenant is made beside it as an
+    /// import makes one ([`Import::tenant`]), and when it was verified the two change places in one
+    /// transaction: the tenant keeps its id, its names, its plan and its settings, and what it was
+    /// before is kept as the other one, suspended. Until then it is served as it is.
+    ///
+    /// # Errors
+    /// As [`Directory::import_tenant`]; [`Error::Buried`] when the tenant was deleted, [`Error::Running`]
+    /// when it is being restored already: nothing was begun.
+    pub async fn restore_tenant(self: &Arc<Self>, new: NewRestore) -> Result<Import, Error> {
+        self.take_in(Wanted {
+            archive: new.archive,
+            of: Some(new.tenant),
+            slug: None,
+            name: None,
+            plan: None,
+            force: new.force,
+            actor: new.actor,
+        })
+        .await
+    }
+
+    async fn take_in(self: &Arc<Self>, new: Wanted) -> Result<Import, Error> {
         let manifest = self.check_archive(&new).await?;
         let directory = self.clone();
         let tenant = TenantId::random();
@@ -169,7 +234,7 @@ impl Directory {
         }
     }
 
-    async fn check_archive(&self, new: &NewImport) -> Result<Manifest, Error> {
+    async fn check_archive(&self, new: &Wanted) -> Result<Manifest, Error> {
         if let Some(name) = &new.name {
             check_name(name)?;
         }
@@ -181,15 +246,23 @@ impl Directory {
             ));
         }
         self.fits(&manifest).await?;
+        if let Some(of) = &new.of
+            && *of != manifest.tenant.id
+            && !new.force
+        {
+            return Err(Error::Archive(format!(
+                "the archive is of the tenant {} ({}), and not of {of}; force the restore if that is what you want",
+                manifest.tenant.id, manifest.tenant.slug
+            )));
+        }
         let client = self.pool.get().await?;
+        let buried = "SELECT tenant FROM terrace.tombstone WHERE tenant = $1 AND NOT $3 OR tenant = $2";
+        let of = new.of.as_ref().map(TenantId::as_str);
         let buried = client
-            .query_opt(
-                "SELECT FROM terrace.tombstone WHERE tenant = $1",
-                &[&manifest.tenant.id.as_str()],
-            )
+            .query_opt(buried, &[&manifest.tenant.id.as_str(), &of, &new.force])
             .await?;
-        if buried.is_some() && !new.force {
-            return Err(Error::Buried(manifest.tenant.id));
+        if let Some(row) = buried {
+            return Err(Error::Buried(view::parsed(&row, 0, "tenant id")?));
         }
         let there = client
             .query_opt("SELECT FROM terrace.archive WHERE id = $1", &[&new.archive.as_str()])
@@ -238,16 +311,23 @@ impl Directory {
         Ok(())
     }
 
-    async fn begin_import(&self, id: &TenantId, new: NewImport, manifest: Manifest) -> Result<Operation, Error> {
+    async fn begin_import(&self, id: &TenantId, new: Wanted, manifest: Manifest) -> Result<Operation, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let (slug, name, plan) = match (new.of.as_ref(), new.slug) {
+            (None, Some(slug)) => (slug, new.name, new.plan),
+            (of, _) => {
+                let of = of.ok_or_else(|| Error::Invalid("an import needs a slug".to_owned()))?;
+                beside(&transaction, of, id).await?
+            }
+        };
         let tenant = NewTenant {
-            slug: new.slug,
-            name: new.name.unwrap_or_else(|| manifest.tenant.name.clone()),
-            plan: new.plan.unwrap_or_else(|| manifest.tenant.plan.clone()),
+            slug,
+            name: name.unwrap_or_else(|| manifest.tenant.name.clone()),
+            plan: plan.unwrap_or_else(|| manifest.tenant.plan.clone()),
             context: None,
             actor: new.actor,
         };
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
         let free = transaction
             .execute(
                 "UPDATE terrace.archive SET tenant = $2 WHERE id = $1 AND tenant IS NULL",
@@ -266,14 +346,20 @@ impl Directory {
         let input = Input {
             archive: new.archive,
             manifest,
+            of: new.of,
+        };
+        let kind = if input.of.is_some() {
+            Kind::Restore
+        } else {
+            Kind::Import
         };
         let asked = Asked {
             actor: tenant.actor.as_deref(),
             context: None,
             input: serde_json::to_value(&input).map_err(|error| Error::corrupt("manifest", error))?,
         };
-        let operation = Operation::begin(&transaction, id, Kind::Import, Step::Received, asked).await?;
-        let evidence = json!({"source": source, "forced": new.force});
+        let operation = Operation::begin(&transaction, id, kind, Step::Received, asked).await?;
+        let evidence = json!({"source": source, "made_at": input.manifest.made_at, "forced": new.force});
         transaction
             .execute(
                 "UPDATE terrace.lifecycle SET evidence = $2::text::jsonb WHERE id = $1",
@@ -284,7 +370,7 @@ impl Directory {
         drop(client);
         // So that it can be shown while it is made.
         self.refresh().await?;
-        info!(tenant.id = %id, "Began to import a tenant");
+        info!(tenant.id = %id, "Began the {kind} of a tenant");
         Ok(operation)
     }
 
@@ -327,10 +413,43 @@ impl Directory {
         let gone = client
             .execute(
                 "DELETE FROM terrace.archive a WHERE CASE WHEN a.tenant IS NULL THEN a.created_at < now() - $1::integer * interval '1 hour'
-                    ELSE NOT EXISTS (SELECT FROM terrace.lifecycle l WHERE l.tenant = a.tenant AND l.kind = 'import' AND l.state = 'running') END",
+                    ELSE NOT EXISTS (SELECT FROM terrace.lifecycle l WHERE l.tenant = a.tenant AND l.kind IN ('import', 'restore') AND l.state = 'running') END",
                 &[&UPLOAD_HOURS],
             )
             .await?;
         Ok(gone)
     }
+}
+
+/// Names and plan for what is made beside a tenant, to take its place: `acme-7f3k9q2m`.
+async fn beside(
+    transaction: &Transaction<'_>,
+    of: &TenantId,
+    made: &TenantId,
+) -> Result<(Slug, Option<String>, Option<String>), Error> {
+    let (slug, name, plan) = settled(transaction, of).await?;
+    let row = transaction
+        .query_opt(
+            "SELECT id, tenant, step FROM terrace.lifecycle WHERE kind = 'restore' AND state = 'running' AND input ->> 'of' = $1",
+            &[&of.as_str()],
+        )
+        .await?;
+    if let Some(row) = row {
+        let step: &str = row.try_get(2)?;
+        return Err(Error::Running(Running {
+            operation: row.try_get(0)?,
+            kind: Kind::Restore,
+            tenant: view::parsed(&row, 1, "tenant id")?,
+            step: Step::parse(step).ok_or_else(|| Error::corrupt("step", step))?,
+            alive: false,
+        }));
+    }
+    let stem: String = slug.as_str().chars().take(22).collect();
+    let beside = format!(
+        "{}-{}",
+        stem.trim_end_matches('-'),
+        made.as_str().trim_start_matches("t_")
+    );
+    let beside = beside.parse().map_err(|_| Error::corrupt("slug", &beside))?;
+    Ok((beside, Some(name), Some(plan)))
 }

@@ -24,6 +24,7 @@ pub(crate) struct Operation {
     pub(crate) context: Option<Json>,
     /// What was asked for: a new slug, an archive.
     pub(crate) input: Json,
+    actor: Option<String>,
 }
 
 /// Who asks for what.
@@ -44,7 +45,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-const RUNNING: &str = "SELECT id, kind, step, context::text, input::text FROM terrace.lifecycle
+const RUNNING: &str = "SELECT id, kind, step, context::text, input::text, actor FROM terrace.lifecycle
     WHERE tenant = $1 AND state = 'running' ORDER BY id DESC LIMIT 1";
 
 impl Operation {
@@ -87,6 +88,7 @@ impl Operation {
             step,
             context: asked.context,
             input: asked.input,
+            actor: asked.actor.map(str::to_owned),
         })
     }
 
@@ -103,7 +105,13 @@ impl Operation {
             step: Step::parse(step).ok_or_else(|| Error::corrupt("step", step))?,
             context: json(3)?,
             input: json(4)?.unwrap_or(Json::Null),
+            actor: row.try_get(5)?,
         })
+    }
+
+    /// Who asked, in words.
+    pub(crate) fn actor(&self) -> &str {
+        self.actor.as_deref().unwrap_or("the platform")
     }
 
     /// Records, in the transaction of the step's work, that it is done. `evidence` is an object that
@@ -267,7 +275,7 @@ impl Directory {
                 Kind::Plan => self.plan_step(&operation).await,
                 Kind::Rename => self.rename_step(&operation).await,
                 Kind::Export => self.export_step(&operation).await,
-                Kind::Import => self.import_step(&operation).await,
+                Kind::Import | Kind::Restore => self.import_step(&operation).await,
             };
             match next {
                 Ok(Some(step)) => operation.step = step,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::Transaction;
 
 use crate::{
-    Directory, Error, Step,
+    Directory, Error, Kind, Step,
     archive::{self, EVENT_TABLES, Entry, Rows, Service, Table, quoted},
     create::{current, lane_of},
     export::{copy_events, position, snapshot},
@@ -34,6 +34,7 @@ impl Directory {
             Step::Streamed => self.verify(operation).await,
             Step::Verified => self.migrate(operation).await,
             Step::Migrated => self.greet(operation).await,
+            Step::Hooked if operation.kind == Kind::Restore => self.swap(operation).await,
             Step::Hooked => {
                 let done = self.finish(operation).await?;
                 if done == Some(Step::Active) {
@@ -196,7 +197,7 @@ impl Directory {
     /// The stream, paused until the tenant is served. The services of the archive have been greeted
     /// where they come from; the others are greeted here.
     async fn load_events(&self, operation: &Operation) -> Result<Option<Step>, Error> {
-        let Input { archive, manifest } = input(operation)?;
+        let Input { archive, manifest, .. } = input(operation)?;
         let tenant = operation.tenant.as_str();
         let mut entries = archive::entries(self.parts(&archive));
         let mut next = take(&mut entries).await?;
@@ -280,7 +281,7 @@ impl Directory {
     }
 }
 
-fn input(operation: &Operation) -> Result<Input, Error> {
+pub(crate) fn input(operation: &Operation) -> Result<Input, Error> {
     serde_json::from_value(operation.input.clone()).map_err(|error| Error::corrupt("input of an import", error))
 }
 

@@ -30,11 +30,13 @@ pub enum Kind {
     Export,
     /// It is made from an archive.
     Import,
+    /// It is made beside a tenant, from an archive of it, to take its place.
+    Restore,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Create,
         Self::Delete,
         Self::Suspend,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Rename,
         Self::Export,
         Self::Import,
+        Self::Restore,
     ];
 
     /// The kind as the directory stores it.
@@ -56,6 +59,7 @@ impl Kind {
             Self::Rename => "rename",
             Self::Export => "export",
             Self::Import => "import",
+            Self::Restore => "restore",
         }
     }
 
@@ -84,6 +88,17 @@ impl Kind {
                 Step::Migrated,
                 Step::Hooked,
                 Step::Active,
+            ],
+            Self::Restore => &[
+                Step::Received,
+                Step::Built,
+                Step::Prepared,
+                Step::Loaded,
+                Step::Streamed,
+                Step::Verified,
+                Step::Migrated,
+                Step::Hooked,
+                Step::Swapped,
             ],
         }
     }
@@ -228,12 +243,17 @@ impl Directory {
         rows.iter().map(facts).collect()
     }
 
-    /// The operation that was begun on a tenant and is not done.
+    /// The operation that was begun on a tenant and is not done; if there is none, the restore that is
+    /// being made beside it.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn running_operation(&self, tenant: &TenantId) -> Result<Option<OperationFacts>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM terrace.lifecycle WHERE tenant = $1 AND state = 'running'");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM terrace.lifecycle
+             WHERE state = 'running' AND (tenant = $1 OR kind = 'restore' AND input ->> 'of' = $1)
+             ORDER BY tenant = $1 DESC, id LIMIT 1"
+        );
         let client = self.pool.get().await?;
         let row = client.query_opt(&sql, &[&tenant.as_str()]).await?;
         row.as_ref().map(facts).transpose()

@@ -27,12 +27,9 @@ pub(crate) async fn build(
         .await?;
     let owner = tenant.owner_role();
     let there = transaction
-        .query_one(
-            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), current_setting('server_version_num')::integer",
-            &[&owner],
-        )
+        .query_one("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", &[&owner])
         .await?;
-    let (has_owner, version): (bool, i32) = (there.try_get(0)?, there.try_get(1)?);
+    let has_owner: bool = there.try_get(0)?;
     let mut sql = String::new();
     if !has_owner {
         write_sql(
@@ -44,12 +41,7 @@ pub(crate) async fn build(
     }
     let known = known(transaction, tenant).await?;
     let login = lane::login(lane);
-    // Before 16 there are no options; the lane is NOINHERIT, which says the same.
-    let options = if version >= 160_000 {
-        " WITH INHERIT FALSE, SET TRUE"
-    } else {
-        ""
-    };
+    let options = member_options(transaction).await?;
     for service in services {
         let schema = tenant.schema(service);
         if known.contains(&schema) {
@@ -74,6 +66,19 @@ pub(crate) async fn build(
     );
     transaction.batch_execute(&sql).await?;
     Ok(())
+}
+
+/// What follows the grant of a tenant's role to a lane. Before PostgreSQL 16 there are no options; the
+/// lane is NOINHERIT, which says the same.
+pub(crate) async fn member_options(transaction: &Transaction<'_>) -> Result<&'static str, Error> {
+    let row = transaction
+        .query_one("SELECT current_setting('server_version_num')::integer >= 160000", &[])
+        .await?;
+    Ok(if row.try_get(0)? {
+        " WITH INHERIT FALSE, SET TRUE"
+    } else {
+        ""
+    })
 }
 
 /// What a removal found, for the evidence.

@@ -59,6 +59,9 @@ pub struct Tenant {
     pub state: State,
     /// Its host: `acme.localhost`.
     pub host: String,
+    /// Counts how often its data was replaced as a whole: what is remembered of an earlier one is worth
+    /// nothing.
+    pub epoch: u32,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// Where its data lives; `None` only in the first moments of its creation.
@@ -228,7 +231,7 @@ impl View {
                 self.slugs.remove(&gone.slug);
             }
         }
-        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint FROM terrace.tenant WHERE version > $1";
+        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint, epoch FROM terrace.tenant WHERE version > $1";
         for row in transaction.query(changed, &[&since]).await? {
             let tenant = self.tenant(&row, config)?;
             if let Some(known) = self.tenants.get(&tenant.id)
@@ -266,6 +269,7 @@ impl View {
             name: row.try_get(2)?,
             plan: row.try_get(3)?,
             state: state(row.try_get(4)?)?,
+            epoch: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
             created_at: Timestamp::from_microsecond(row.try_get(6)?).unwrap_or_default(),
             placement,
         })

@@ -260,7 +260,7 @@ async fn tend_tenants(directory: Arc<Directory>) {
 /// live streams end, the router forgets their backends and the cache their entries. Idle backends are swept on the way.
 async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Live, cache: Arc<Store>) {
     let mut changes = directory.changes();
-    let mut known: HashMap<TenantId, tenancy::State> = HashMap::new();
+    let mut known: HashMap<TenantId, (tenancy::State, u32)> = HashMap::new();
     let mut sweep = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {
@@ -268,15 +268,24 @@ async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Li
             _ = sweep.tick() => router.sweep(),
         }
         let view = directory.tenants();
-        let now: HashMap<TenantId, tenancy::State> =
-            view.iter().map(|tenant| (tenant.id.clone(), tenant.state)).collect();
-        for (tenant, before) in &known {
-            let state = now.get(tenant);
-            if *before == tenancy::State::Active && state != Some(&tenancy::State::Active) {
+        let now: HashMap<TenantId, (tenancy::State, u32)> = view
+            .iter()
+            .map(|tenant| (tenant.id.clone(), (tenant.state, tenant.epoch)))
+            .collect();
+        for (tenant, (before, epoch)) in &known {
+            let (state, is_same) = match now.get(tenant) {
+                Some((state, now)) => (Some(*state), now == epoch),
+                None => (None, false),
+            };
+            if *before == tenancy::State::Active && state != Some(tenancy::State::Active) {
                 live.revoke(tenant);
             }
             if state.is_none() {
                 router.forget(tenant);
+            }
+            // Of one that was restored, too. Its live streams find out by themselves: their numbers are
+            // gone from the log, so they are told to start over.
+            if !is_same {
                 cache.forget(tenant);
             }
         }

@@ -184,8 +184,8 @@ impl Platform for Plane {
 
     async fn delete_tenant(&self, tenant: &TenantRef, operator: &str) -> Result<DeletedTenant, Error> {
         let id = self.find(tenant)?.id.clone();
-        let evidence = self.directory.delete_tenant(&id, operator).await.map_err(refuse)?;
-        Ok(DeletedTenant { id, evidence })
+        self.directory.delete_tenant(&id, operator).await.map_err(refuse)?;
+        self.evidence(&TenantRef::Id(id)).await
     }
 
     fn lifecycle(&self) -> &dyn Lifecycle {

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use terrace_control::{
-    Error, Lifecycle, NewImport, Operation, OperationKind, OperationState, OperationStep, Pieces, Plan, Rename, Tenant,
-    TenantRef,
+    DeletedTenant, Error, Lifecycle, NewImport, NewRestore, Operation, OperationKind, OperationState, OperationStep,
+    Pieces, Plan, Rename, Tenant, TenantRef,
 };
 use terrace_data_tenancy::{self as tenancy, Kind, OperationFacts, Standing};
 use terrace_ground_ids::{ArchiveId, TenantId};
@@ -37,6 +37,7 @@ impl Plane {
                 Kind::Rename => OperationKind::Rename,
                 Kind::Export => OperationKind::Export,
                 Kind::Import => OperationKind::Import,
+                Kind::Restore => OperationKind::Restore,
             },
             state: match facts.state {
                 Standing::Running => OperationState::Running,
@@ -181,5 +182,28 @@ impl Lifecycle for Plane {
         };
         let begun = self.directory.import_tenant(new).await.map_err(refuse)?;
         self.changed(&begun.tenant)
+    }
+
+    async fn restore(&self, restore: NewRestore, operator: &str) -> Result<Tenant, Error> {
+        // By the id of one that is gone, so that the directory can say that it was deleted.
+        let new = tenancy::NewRestore {
+            archive: restore.archive,
+            tenant: self.id_of(&restore.tenant)?,
+            force: restore.force,
+            actor: Some(operator.to_owned()),
+        };
+        let begun = self.directory.restore_tenant(new).await.map_err(refuse)?;
+        self.changed(&begun.tenant)
+    }
+
+    async fn evidence(&self, tenant: &TenantRef) -> Result<DeletedTenant, Error> {
+        let id = self.id_of(tenant)?;
+        let tombstone = self.directory.tombstone(&id).await.map_err(refuse)?;
+        Ok(DeletedTenant {
+            id,
+            deleted_at: tombstone.deleted_at,
+            deleted_by: tombstone.deleted_by,
+            evidence: tombstone.evidence,
+        })
     }
 }

@@ -12,7 +12,7 @@ use terrace_events_outbox::{NewEvent, epilogue};
 use terrace_ground_ids::{ArchiveId, TenantId};
 
 /// Types, constraints and texts that a careless copy would change.
-const ODD: &[(&str, &str)] = &[(
+pub(crate) const ODD: &[(&str, &str)] = &[(
     "0001_odd.sql",
     "CREATE TYPE mood AS ENUM ('fine', 'so so');
      CREATE TABLE \"Odd name\" (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, parent bigint REFERENCES \"Odd name\", t text, b bytea, n numeric, d double precision,
@@ -42,7 +42,7 @@ async fn many_boards(world: &World, tenant: &TenantId, title: &str, count: usize
     world.admin().await.batch_execute(&sql).await.unwrap();
 }
 
-async fn fill(world: &World, tenant: &TenantId, boards: usize) {
+pub(crate) async fn fill(world: &World, tenant: &TenantId, boards: usize) {
     let tasks = principal(tenant, "tasks");
     let title = "E'a\\tb\\\\n\\n\u{1f3e1} ' || n";
     many_boards(world, tenant, title, boards).await;
@@ -66,7 +66,7 @@ async fn fill(world: &World, tenant: &TenantId, boards: usize) {
     world.admin().await.batch_execute(&sql).await.unwrap();
 }
 
-async fn export(directory: &Arc<Directory>, tenant: &TenantId) -> Vec<u8> {
+pub(crate) async fn export(directory: &Arc<Directory>, tenant: &TenantId) -> Vec<u8> {
     let mut pieces = directory.export_tenant(tenant, "Olga").await.unwrap();
     let mut archive = Vec::new();
     while let Some(piece) = pieces.recv().await {
@@ -75,7 +75,7 @@ async fn export(directory: &Arc<Directory>, tenant: &TenantId) -> Vec<u8> {
     archive
 }
 
-async fn upload(directory: &Directory, archive: &[u8]) -> ArchiveId {
+pub(crate) async fn upload(directory: &Directory, archive: &[u8]) -> ArchiveId {
     let id = directory.begin_archive().await.unwrap();
     // Small parts, so that borders fall everywhere.
     for (number, part) in archive.chunks(777).enumerate() {

@@ -9,6 +9,7 @@ mod delete;
 mod installed;
 mod operations;
 mod releases;
+mod restore;
 mod settings;
 mod streams;
 mod walk;

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use terrace_data_tenancy::{
-    Directory, Error, Kind, NewImport, Rename, Standing, State, Step,
+    Directory, Error, Kind, NewImport, NewRestore, Rename, Standing, State, Step,
     testing::{TestHooks, World, new_tenant},
 };
 use terrace_ground_ids::TenantId;
@@ -82,9 +82,9 @@ impl Walk {
             count => tenants.get(self.dice.roll(count)).cloned(),
         };
         let choice = if tenants.len() < 4 {
-            self.dice.roll(9)
+            self.dice.roll(10)
         } else {
-            2 + self.dice.roll(7)
+            2 + self.dice.roll(8)
         };
         let outcome = match (choice, tenant) {
             (0 | 1, _) | (_, None) => {
@@ -123,6 +123,10 @@ impl Walk {
                 self.note(format!("export {id}, stop {stop_after:?}"));
                 self.export(&node, &id).await
             }
+            (8, Some(id)) => {
+                self.note(format!("restore {id}, stop {stop_after:?}"));
+                self.restore(&node, &id).await
+            }
             (_, Some(_)) => {
                 self.note(format!("import, stop {stop_after:?}"));
                 self.import(&node).await
@@ -138,6 +142,8 @@ impl Walk {
                     | Error::Running(_)
                     | Error::Unknown { .. }
                     | Error::Buried(_)
+                    | Error::Archive(_)
+                    | Error::Limit(_)
             );
             assert!(expected, "{error:?}\n{}", self.story());
         }
@@ -185,6 +191,21 @@ impl Walk {
         node.import_tenant(new).await?.end.await.unwrap()
     }
 
+    async fn restore(&mut self, node: &Arc<Directory>, id: &TenantId) -> Result<(), Error> {
+        let Some(archive) = self.archive.clone() else {
+            return Ok(());
+        };
+        let uploaded = node.begin_archive().await?;
+        node.put_archive_part(&uploaded, 0, Bytes::from(archive)).await?;
+        let new = NewRestore {
+            archive: uploaded,
+            tenant: id.clone(),
+            force: self.dice.roll(2) == 0,
+            actor: None,
+        };
+        node.restore_tenant(new).await?.end.await.unwrap()
+    }
+
     /// Every tenant can be explained: by its state, or by the operation that was begun on it.
     async fn look(&mut self) {
         self.world.directory.refresh().await.unwrap();
@@ -200,11 +221,18 @@ impl Walk {
             );
             let explained = match (tenant.state, &running) {
                 (State::Active, None) | (State::Suspended, None) => true,
-                (State::Creating, Some(operation)) => matches!(operation.kind, Kind::Create | Kind::Import),
+                (State::Creating, Some(operation)) => {
+                    matches!(operation.kind, Kind::Create | Kind::Import | Kind::Restore)
+                }
                 (State::Deleting, Some(operation)) => operation.kind == Kind::Delete,
-                (State::Active, Some(operation)) => matches!(operation.kind, Kind::Rename | Kind::Plan | Kind::Export),
+                (State::Active, Some(operation)) => {
+                    matches!(operation.kind, Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore)
+                }
                 (State::Suspended, Some(operation)) => {
-                    matches!(operation.kind, Kind::Suspend | Kind::Rename | Kind::Plan | Kind::Export)
+                    matches!(
+                        operation.kind,
+                        Kind::Suspend | Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore
+                    )
                 }
                 _ => false,
             };
