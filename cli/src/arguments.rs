@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use jiff::SignedDuration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -103,6 +104,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  terrace logs\n  terrace logs --service tasks --follow\n  terrace logs --tenant acme --level warn\n  terrace logs --service tasks --limit 1000 --json | jq -r '.items[].message'"
     )]
     Logs(Logs),
+    /// What tenants used of services: requests, processor time, memory, database, traffic
+    ///
+    /// Kept by hour for 400 days. A call between services counts for the one that is called.
+    #[command(
+        after_help = "Examples:\n  terrace usage\n  terrace usage --tenant acme --since 30d\n  terrace usage --service tasks --since 6h --hourly\n  terrace usage --since 30d --json | jq '[.items[].cpu_us] | add'"
+    )]
+    Usage(Usage),
     /// Whether the edge, the node and the database are up
     #[command(
         after_help = "Exits with 5 when one of them is down.\n\nExamples:\n  terrace status\n  terrace status --json | jq -r .node.version"
@@ -336,6 +344,36 @@ pub(crate) struct Logs {
     /// Then the lines as they are written, until Ctrl-C
     #[arg(long, short)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// Only this tenant, by its slug or id; by its id also after it was deleted
+    #[arg(long, short, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Only this service
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// How far to look back: 90m, 6h, 30d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since)]
+    pub(crate) since: SignedDuration,
+    /// A row for each hour; at most 31 days
+    #[arg(long)]
+    pub(crate) hourly: bool,
+}
+
+/// A time to look back.
+fn since(text: &str) -> Result<SignedDuration, String> {
+    let wrong = || format!("`{text}` is no time: a number with m, h or d, like 90m, 6h or 30d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    Ok(SignedDuration::from_mins(i64::from(number) * minutes))
 }
 
 /// How much a line matters.

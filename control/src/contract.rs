@@ -12,7 +12,9 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, authentication::COOKIE, clusters, logs, meters, services, session, settings, sites, tenants};
+use crate::{
+    State, authentication::COOKIE, clusters, logs, meters, services, session, settings, sites, tenants, usage,
+};
 
 /// Every operation. `protect` is applied to all of them but sign-in, so a new operation needs a
 /// token unless somebody writes it below that line.
@@ -35,7 +37,8 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(clusters::list))
         .routes(routes!(logs::list))
         .routes(routes!(meters::show))
-        .routes(routes!(meters::stream));
+        .routes(routes!(meters::stream))
+        .routes(routes!(usage::show));
     protect(protected).routes(routes!(session::sign_in))
 }
 

@@ -27,6 +27,7 @@ mod settings;
 mod sites;
 mod state;
 mod tenants;
+mod usage;
 mod validation;
 
 pub use authentication::Operator;
@@ -49,6 +50,7 @@ pub use state::State;
 pub use tenants::{
     CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, Placement, Plan, Tenant, TenantPage, TenantState,
 };
+pub use usage::{UsageFilter, UsageReport, UsageRow};
 
 use axum::{Router, middleware, routing};
 

@@ -10,7 +10,7 @@ use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
 use crate::{
     Build, Cluster, EdgeSnapshot, LogFilter, LogLines, Meters, NewSetting, Plan, Release, Service, Setting,
-    SettingKind, SettingRef, Site, Tenant,
+    SettingKind, SettingRef, Site, Tenant, UsageFilter, UsageReport,
 };
 
 /// The platform, as operators and the edge see it.
@@ -72,6 +72,10 @@ pub trait Platform: Send + Sync + 'static {
     /// Lines that services wrote. Waits for a first one as long as the filter says.
     /// [`Error::NotFound`] for a tenant that is not there.
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error>;
+
+    /// What tenants used of services. [`Error::NotFound`] for a slug that nobody has; the id of a tenant
+    /// that is gone is good.
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error>;
 
     /// Everything the edge needs to serve. Called once a second by each edge, so it answers from
     /// memory and shares what it has.

@@ -11,8 +11,10 @@ mod deliver;
 mod deployments;
 mod logs;
 mod manifest;
+mod metrics;
 mod serve;
 mod settings;
+mod usage;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

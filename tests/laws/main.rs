@@ -14,4 +14,5 @@ mod locks;
 mod presentation;
 mod privacy;
 mod streams;
+mod usage;
 mod wait;

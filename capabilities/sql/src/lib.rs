@@ -21,7 +21,7 @@ mod transactions;
 
 pub use transactions::{TransactionHandle, buffer};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bindings::terrace::platform::sql::{self, Error, Rows, Value, add_to_linker};
 use terrace_compute_capability::{Capability, Guest, Invocation, Shared};
@@ -91,10 +91,12 @@ impl sql::Host for Connection<'_> {
         let database = self.0.shared::<Database>()?;
         let invocation = self.0.invocation();
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
+        let began = Instant::now();
         let rows = database
             .router
             .query(&principal(invocation), invocation.deadline, &statement, &params)
             .await;
+        self.0.used().statement(began.elapsed());
         Ok(rows.map(Into::into).map_err(Into::into))
     }
 }
@@ -115,11 +117,10 @@ impl sql::HostTransaction for Connection<'_> {
             Ok(open) => open,
             Err(over) => return Ok(Err(over)),
         };
-        Ok(open
-            .query(&statement, &params)
-            .await
-            .map(Into::into)
-            .map_err(Into::into))
+        let began = Instant::now();
+        let rows = open.query(&statement, &params).await;
+        self.0.used().statement(began.elapsed());
+        Ok(rows.map(Into::into).map_err(Into::into))
     }
 
     async fn commit(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<Result<(), Error>> {
@@ -128,7 +129,9 @@ impl sql::HostTransaction for Connection<'_> {
 
     async fn rollback(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<()> {
         if let Some(open) = transactions::close(self.0, this)? {
+            let began = Instant::now();
             open.rollback().await;
+            self.0.used().statement(began.elapsed());
         }
         Ok(())
     }

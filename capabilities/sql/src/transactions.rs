@@ -1,6 +1,9 @@
 //! The transactions that a request has open, and the events that will commit with them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
 
 use terrace_compute_capability::Guest;
 use terrace_data_router::Transaction;
@@ -57,7 +60,10 @@ pub(crate) async fn begin(guest: &mut Guest) -> wasmtime::Result<Result<Resource
         )));
     }
     let invocation = guest.invocation();
-    let transaction = match database.router.begin(&principal(invocation), invocation.deadline).await {
+    let began = Instant::now();
+    let begun = database.router.begin(&principal(invocation), invocation.deadline).await;
+    guest.used().statement(began.elapsed());
+    let transaction = match begun {
         Ok(transaction) => transaction,
         Err(error) => return Ok(Err(error.into())),
     };
@@ -114,7 +120,10 @@ pub(crate) async fn commit(
     let consumed = invocation
         .delivery
         .filter(|_| !guest.slot::<Transactions>().has_consumed);
-    let results = match open.transaction.commit(&epilogue(&open.events, consumed)).await {
+    let began = Instant::now();
+    let committed = open.transaction.commit(&epilogue(&open.events, consumed)).await;
+    guest.used().statement(began.elapsed());
+    let results = match committed {
         Ok(results) => results,
         Err(error) => return Ok(Err(error.into())),
     };

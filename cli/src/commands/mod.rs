@@ -9,6 +9,7 @@ mod setting;
 mod site;
 mod status;
 mod tenant;
+mod usage;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Secret(command) => setting::secret(&api(&global)?, output, command),
         Command::Config(command) => setting::config(&api(&global)?, output, command),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
+        Command::Usage(options) => usage::run(&api(&global)?, output, &options),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),
         Command::Completions { shell } => {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use terrace_control::{
     Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
     NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Setting,
-    SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
 use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -216,6 +216,14 @@ impl Platform for Memory {
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
             None
         }))
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error> {
+        Ok(UsageReport {
+            from: filter.from,
+            until: filter.until,
+            items: Vec::new(),
+        })
     }
 
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {

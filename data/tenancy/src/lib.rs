@@ -25,6 +25,7 @@ mod snapshot;
 mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod usage;
 mod view;
 
 pub use activate::Activation;
@@ -39,4 +40,5 @@ pub use settings::{Setting, SettingKey, SettingKind};
 pub use sites::{Blob, Build, BuildFile, NewFile, Site};
 pub use snapshot::Snapshot;
 pub use tenants::Page;
+pub use usage::{Amounts, HourUsage, USAGE_ROWS_MAX, Usage, UsageFilter};
 pub use view::{Service, State, Tenant, View};

@@ -36,8 +36,9 @@ use super::{
     control::Plane,
     deliver::{Delivery, ServiceHooks},
     deployments::Deployments,
-    operator_token,
+    metrics, operator_token,
     settings::Settings,
+    usage::Metering,
 };
 use crate::{config::Config, secrets::Secrets};
 
@@ -123,6 +124,7 @@ impl Node {
         deployments.subscribe(dispatcher.clone()).await;
 
         // The control plane.
+        let metering = Metering::new(engine.clone(), directory.clone(), bell.clone());
         make_operator(&directory, secrets).await?;
         let plane = Arc::new(Plane::new(
             directory.clone(),
@@ -130,19 +132,21 @@ impl Node {
             meters,
             engine.logs().clone(),
             settings,
+            metering.clone(),
         ));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
 
         tokio::spawn(poll(log.clone(), bell, terrace_events_log::Config::default()));
         tokio::spawn(dispatcher.run());
+        tokio::spawn(metering.clone().run());
         tokio::spawn(forget_old_events(log));
         tokio::spawn(follow_tenants(directory.clone(), router, live, cache));
         resume(&directory).await?;
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
-            internal: terrace_control::internal(state.clone()),
+            internal: terrace_control::internal(state.clone()).merge(scraped(metering)),
             closing: state,
         })
     }
@@ -151,6 +155,12 @@ impl Node {
     pub(crate) fn close(&self) {
         self.closing.close();
     }
+}
+
+/// What a scraper may ask for; like everything below `/internal`, on the node's own address only.
+fn scraped(metering: Arc<Metering>) -> axum::Router {
+    let show = async move || metrics::answer(metering.counted().await);
+    axum::Router::new().route("/internal/metrics", axum::routing::get(show))
 }
 
 /// True when the database is not there yet, so that trying again may help.

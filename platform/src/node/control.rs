@@ -12,7 +12,7 @@ use terrace_contracts_openapi::Contract;
 use terrace_control::{
     Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
     NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Setting,
-    SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
 use terrace_data_migrate::File;
 use terrace_data_tenancy::{self as tenancy, Directory};
@@ -25,6 +25,7 @@ use super::{
     deployments::Deployments,
     manifest::Manifest,
     settings::{Settings, kind},
+    usage::Metering,
 };
 
 /// What the control plane acts on.
@@ -34,6 +35,7 @@ pub(crate) struct Plane {
     meters: Arc<telemetry::Meters>,
     logs: Arc<Logs>,
     settings: Arc<Settings>,
+    metering: Arc<Metering>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
@@ -44,6 +46,7 @@ impl Plane {
         meters: Arc<telemetry::Meters>,
         logs: Arc<Logs>,
         settings: Arc<Settings>,
+        metering: Arc<Metering>,
     ) -> Self {
         Self {
             directory,
@@ -51,6 +54,7 @@ impl Plane {
             meters,
             logs,
             settings,
+            metering,
             snapshot: ArcSwapOption::empty(),
         }
     }
@@ -351,6 +355,15 @@ impl Platform for Plane {
 
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
         super::logs::read(&self.logs, &self.directory, filter).await
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error> {
+        let tenant = match &filter.tenant {
+            Some(TenantRef::Id(id)) => Some(id.clone()),
+            Some(reference) => Some(self.find(reference)?.id.clone()),
+            None => None,
+        };
+        self.metering.report(filter, tenant).await.map_err(refuse)
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

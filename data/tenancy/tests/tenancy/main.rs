@@ -9,3 +9,4 @@ mod installed;
 mod releases;
 mod settings;
 mod streams;
+mod usage;
