@@ -7,7 +7,7 @@ SELECT 1{repeat 20000 +1}
 SELECT * FROM {repeat 2000 (SELECT * FROM }{other}.secret{repeat 2000 ) x}
 SELECT title FROM items{repeat 2000  UNION ALL SELECT secret FROM {other}.secret}
 SELECT ARRAY{repeat 10000 [}1{repeat 10000 ]}
-SELECT a{repeat 15000 [1]} FROM items
+SELECT (SELECT array_agg(secret) FROM {other}.secret){repeat 15000 [1]}
 SELECT CASE WHEN true THEN {repeat 2000 CASE WHEN true THEN }1{repeat 2000  END} END
 {repeat 1500 WITH a AS (}TABLE {other}.secret{repeat 1500 ) TABLE a}
 SELECT f{repeat 3000 (f}{repeat 3000 )}

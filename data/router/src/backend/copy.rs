@@ -19,6 +19,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// The longest row that is copied: PostgreSQL's own limit for one value.
 const MESSAGE_BYTES_MAX: usize = 1 << 30;
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// The moment is that of the first query, not of BEGIN: so there is one at once, which finds nothing.
+const MOMENT: &str = "SELECT WHERE false";
 
 impl Backend {
     /// Opens a transaction that sees one moment and writes nothing.
@@ -26,6 +28,7 @@ impl Backend {
         self.start();
         self.put_utility(Key::Trusted(SNAPSHOT), "BEGIN", || SNAPSHOT.to_owned())?;
         self.put_limits(route, timeout_ms)?;
+        self.put_utility(Key::Trusted(MOMENT), "SELECT 0", || MOMENT.to_owned())?;
         let answer = self.exchange(false, config).await?;
         self.conclude(answer, State::Open).map(drop)
     }

@@ -4,7 +4,8 @@
 //! A tag tells what a statement *was*. So the tags hold whatever is no SELECT, INSERT, UPDATE or DELETE:
 //! changes of role, session and transaction, DDL, COPY, DO, LISTEN. They cannot hold what hides in one
 //! of the four: another schema's name, or a function that does something. `alone/tags_*.txt` lists
-//! those by trick, and they are what the roles and the guard are for. How the two others do alone is in
+//! those by trick, and they are what the roles and the guard are for. Nor can they undo what went in one
+//! flight with its COMMIT: no byte of it comes back, and what it wrote stays (`harm`). How the two others do alone is in
 //! `data/tenancy/tests/fences`, with the table of which test turns red when which fence is removed.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -86,7 +87,7 @@ async fn run(house: &House, is_simple: bool) -> (BTreeSet<String>, BTreeSet<Stri
     let (mut found, mut stopped) = (BTreeSet::new(), BTreeSet::new());
     let admin = house.scratch.admin().await;
     mend(&admin, B).await;
-    let before = state(&admin, B).await;
+    let mut before = state(&admin, B).await;
     for attack in corpus("attacks", &format!("{B}_tasks")) {
         // Waits for a minute and more, which shows nothing; `pg_sleep(0)` is in the corpus too.
         if [
@@ -116,6 +117,7 @@ async fn run(house: &House, is_simple: bool) -> (BTreeSet<String>, BTreeSet<Stri
         if state(&admin, B).await != before {
             found.insert(format!("harm  {name}"));
             mend(&admin, B).await;
+            before = state(&admin, B).await;
         }
         // Whatever it left behind does not serve the next one.
         let own = "SELECT secret, current_user::text FROM t_aaaaaaaa_tasks.secret";
