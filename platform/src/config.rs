@@ -19,6 +19,10 @@ pub struct Config {
     pub gateway: terrace_compute_gateway::Config,
     /// How services are run.
     pub engine: terrace_compute_engine::Config,
+    /// How services' outgoing requests are sent.
+    pub http: terrace_capabilities_http::Config,
+    /// How much services may keep in the node's memory.
+    pub cache: terrace_capabilities_cache::Config,
     /// How tenants' transactions are run.
     pub router: terrace_data_router::Config,
     /// How events reach browsers.

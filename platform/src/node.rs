@@ -9,8 +9,10 @@ mod compose;
 mod control;
 mod deliver;
 mod deployments;
+mod logs;
 mod manifest;
 mod serve;
+mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

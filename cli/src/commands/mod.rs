@@ -2,8 +2,10 @@
 
 mod deploy;
 mod login;
+mod logs;
 mod meters;
 mod service;
+mod setting;
 mod site;
 mod status;
 mod tenant;
@@ -33,6 +35,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
         Command::Deploy(folder) => deploy::run(&api(&global)?, output, &folder.folder, None),
+        Command::Logs(options) => logs::run(&api(&global)?, output, &options),
+        Command::Secret(command) => setting::secret(&api(&global)?, output, command),
+        Command::Config(command) => setting::config(&api(&global)?, output, command),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),

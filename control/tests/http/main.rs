@@ -5,6 +5,7 @@
 mod access;
 mod input;
 mod memory;
+mod settings;
 mod streams;
 mod tenants;
 

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant,
-    OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice,
-    TenantState,
+    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
+    NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Setting,
+    SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
 };
 use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -21,6 +21,7 @@ use crate::{EMAIL, PASSWORD};
 pub(crate) struct Memory {
     operator: OperatorRecord,
     tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    settings: Mutex<Vec<Setting>>,
     meters: NodeMeters,
 }
 
@@ -35,6 +36,7 @@ impl Memory {
         Self {
             operator,
             tenants: Mutex::default(),
+            settings: Mutex::default(),
             meters: NodeMeters::default(),
         }
     }
@@ -147,6 +149,41 @@ impl Platform for Memory {
         })
     }
 
+    async fn settings(&self, kind: SettingKind, _: &ServiceName) -> Result<Vec<Setting>, Error> {
+        let settings = self.settings.lock().unwrap();
+        Ok(settings
+            .iter()
+            .filter(|setting| setting.kind == kind)
+            .cloned()
+            .collect())
+    }
+
+    async fn put_setting(&self, new: NewSetting) -> Result<(), Error> {
+        let tenant = match &new.setting.tenant {
+            Some(tenant) => Some(self.tenant(tenant).await?.slug),
+            None => None,
+        };
+        let is_plain = new.setting.kind == SettingKind::Config;
+        self.settings.lock().unwrap().push(Setting {
+            name: new.setting.name,
+            kind: new.setting.kind,
+            tenant,
+            value: is_plain.then(|| new.value.reveal().to_owned()),
+            updated_at: Timestamp::now(),
+        });
+        Ok(())
+    }
+
+    async fn delete_setting(&self, setting: &SettingRef) -> Result<(), Error> {
+        let mut settings = self.settings.lock().unwrap();
+        let at = settings
+            .iter()
+            .position(|each| each.name == setting.name && each.kind == setting.kind);
+        let at = at.ok_or_else(|| Error::NotFound(format!("There is no `{}`.", setting.name)))?;
+        settings.remove(at);
+        Ok(())
+    }
+
     async fn sites(&self) -> Result<Vec<Site>, Error> {
         Ok(Vec::new())
     }
@@ -179,6 +216,13 @@ impl Platform for Memory {
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
             None
         }))
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
+        Ok(LogLines {
+            items: Vec::new(),
+            last: filter.after,
+        })
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
-use terrace_compute_engine::ReleaseSpec;
+use terrace_compute_engine::Logs;
 use terrace_contracts_openapi::Contract;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease, NewTenant,
-    OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Site, Tenant, TenantRef,
-    TenantSlice, TenantState,
+    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
+    NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Setting,
+    SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
 };
 use terrace_data_migrate::File;
 use terrace_data_tenancy::{self as tenancy, Directory};
@@ -21,13 +21,19 @@ use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry as telemetry;
 use tracing::warn;
 
-use super::{deployments::Deployments, manifest::Manifest};
+use super::{
+    deployments::Deployments,
+    manifest::Manifest,
+    settings::{Settings, kind},
+};
 
 /// What the control plane acts on.
 pub(crate) struct Plane {
     directory: Arc<Directory>,
     deployments: Arc<Deployments>,
     meters: Arc<telemetry::Meters>,
+    logs: Arc<Logs>,
+    settings: Arc<Settings>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
@@ -36,11 +42,15 @@ impl Plane {
         directory: Arc<Directory>,
         deployments: Arc<Deployments>,
         meters: Arc<telemetry::Meters>,
+        logs: Arc<Logs>,
+        settings: Arc<Settings>,
     ) -> Self {
         Self {
             directory,
             deployments,
             meters,
+            logs,
+            settings,
             snapshot: ArcSwapOption::empty(),
         }
     }
@@ -84,6 +94,16 @@ impl Plane {
                 schemas,
             },
             created_at: tenant.created_at,
+        })
+    }
+
+    fn key_of(&self, setting: &SettingRef) -> Result<tenancy::SettingKey, Error> {
+        let tenant = setting.tenant.as_ref().map(|tenant| self.find(tenant)).transpose()?;
+        Ok(tenancy::SettingKey {
+            kind: kind(setting.kind),
+            service: setting.service.clone(),
+            name: setting.name.clone(),
+            tenant: tenant.map(|tenant| tenant.id.clone()),
         })
     }
 
@@ -182,15 +202,7 @@ impl Platform for Plane {
             .check_seal(&manifest)
             .map_err(|message| invalid("/manifest", message))?;
         // Compiled and linked before it is stored: what cannot run is never a release.
-        let spec = ReleaseSpec {
-            id: ReleaseId::random(),
-            service: service.clone(),
-            component: release.component.clone(),
-            capabilities: manifest.capabilities.clone(),
-            isolation: manifest.isolation,
-            limits: manifest.limits,
-            calls: manifest.calls.clone(),
-        };
+        let spec = manifest.spec(ReleaseId::random(), release.component.clone());
         self.deployments
             .check(spec)
             .await
@@ -232,6 +244,36 @@ impl Platform for Plane {
             .into_iter()
             .find(|one| one.name == *service)
             .ok_or_else(|| Error::NotFound(format!("There is no service `{service}`.")))
+    }
+
+    async fn settings(&self, kind: terrace_control::SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error> {
+        let settings = self.settings.list(kind, service).await.map_err(refuse)?;
+        let view = self.directory.tenants();
+        Ok(settings
+            .into_iter()
+            .map(|(setting, value)| Setting {
+                name: setting.key.name,
+                kind,
+                tenant: setting
+                    .key
+                    .tenant
+                    .as_ref()
+                    .and_then(|id| view.by_id(id))
+                    .map(|tenant| tenant.slug.clone()),
+                value,
+                updated_at: setting.updated_at,
+            })
+            .collect())
+    }
+
+    async fn put_setting(&self, setting: NewSetting) -> Result<(), Error> {
+        let key = self.key_of(&setting.setting)?;
+        self.settings.put(&key, setting.value.reveal()).await.map_err(refuse)
+    }
+
+    async fn delete_setting(&self, setting: &SettingRef) -> Result<(), Error> {
+        let key = self.key_of(setting)?;
+        self.directory.delete_setting(&key).await.map_err(refuse)
     }
 
     async fn sites(&self) -> Result<Vec<Site>, Error> {
@@ -308,6 +350,10 @@ impl Platform for Plane {
         let view = self.directory.tenants();
         let slug_of = |id: &TenantId| view.by_id(id).map(|tenant| tenant.slug.clone());
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), slug_of))
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
+        super::logs::read(&self.logs, &self.directory, filter).await
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

@@ -35,17 +35,17 @@ pub(crate) struct Deployments {
     gateway: Arc<Gateway>,
     loaded: Mutex<HashMap<ReleaseId, Loaded>>,
     dispatcher: OnceLock<Arc<Dispatcher>>,
-    sealer: Sealer,
+    sql_seals: SqlSeals,
 }
 
 /// What seals a release: the lists of the `sql` capability, and the router whose guard checks them.
 #[derive(Clone)]
-pub(crate) struct Sealer {
+pub(crate) struct SqlSeals {
     pub(crate) seals: Arc<Seals>,
     pub(crate) router: Arc<Router>,
 }
 
-impl Sealer {
+impl SqlSeals {
     /// The seal that this manifest asks for; `None` when it asks for none. A seal without a list would
     /// refuse everything, so it is refused itself.
     pub(crate) fn read(&self, manifest: &Manifest) -> Result<Option<Seal>, String> {
@@ -71,7 +71,7 @@ impl Deployments {
         directory: Arc<Directory>,
         engine: Engine,
         gateway: Arc<Gateway>,
-        sealer: Sealer,
+        sql_seals: SqlSeals,
     ) -> anyhow::Result<Arc<Self>> {
         let deployments = Arc::new(Self {
             directory,
@@ -79,7 +79,7 @@ impl Deployments {
             gateway,
             loaded: Mutex::default(),
             dispatcher: OnceLock::new(),
-            sealer,
+            sql_seals,
         });
         deployments.apply().await.context("load the services")?;
         let following = deployments.clone();
@@ -159,7 +159,7 @@ impl Deployments {
 
     /// Whether this manifest's seal, if it has one, can be kept.
     pub(crate) fn check_seal(&self, manifest: &Manifest) -> Result<(), String> {
-        self.sealer.read(manifest).map(drop)
+        self.sql_seals.read(manifest).map(drop)
     }
 
     /// Compiles and links what may become a release, and forgets it: what is wrong with it shows here.
@@ -176,18 +176,10 @@ impl Deployments {
         let component = self.directory.component(id).await?;
         let manifest = Manifest::parse(&facts.manifest).map_err(anyhow::Error::msg)?;
         let contract = Contract::parse(facts.contract.as_bytes())?;
-        if let Some(seal) = self.sealer.read(&manifest).map_err(anyhow::Error::msg)? {
-            self.sealer.seals.put(id.clone(), seal);
+        if let Some(seal) = self.sql_seals.read(&manifest).map_err(anyhow::Error::msg)? {
+            self.sql_seals.seals.put(id.clone(), seal);
         }
-        let spec = ReleaseSpec {
-            id: id.clone(),
-            service: facts.release.service.clone(),
-            component: component.into(),
-            capabilities: manifest.capabilities.clone(),
-            isolation: manifest.isolation,
-            limits: manifest.limits,
-            calls: manifest.calls.clone(),
-        };
+        let spec = manifest.spec(id.clone(), component.into());
         let release = self.engine.load(spec).await?;
         let deployed = Arc::new(Deployed {
             service: facts.release.service,

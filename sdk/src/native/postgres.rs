@@ -26,7 +26,7 @@ use crate::{
     calls::{self, Incoming, Outgoing},
     db::{Error, ErrorKind, Rows, Value},
     log::Level,
-    native::{Client, Facts, Host, HostTransaction},
+    native::{Client, Facts, Host, HostTransaction, Memory},
     password,
 };
 use recorder::Recorder;
@@ -52,6 +52,7 @@ pub struct Postgres {
     services: HashMap<String, Router>,
     /// For a sealed service: what it says is written down.
     recorder: Option<Arc<Recorder>>,
+    memory: Memory,
 }
 
 impl Postgres {
@@ -80,6 +81,7 @@ impl Postgres {
             published: Arc::default(),
             services: HashMap::new(),
             recorder: Recorder::of(service).map_err(other)?.map(Arc::new),
+            memory: Memory::new(),
         };
         let client = host.connection().await?;
         client
@@ -106,6 +108,13 @@ impl Postgres {
     #[must_use]
     pub fn with_service(mut self, name: &str, router: Router) -> Self {
         self.services.insert(name.to_owned(), router);
+        self
+    }
+
+    /// Gives the service these secrets, values and answers of other hosts.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
         self
     }
 
@@ -160,6 +169,10 @@ async fn run(client: &Object, statement: &str, params: &[Value]) -> Result<Rows,
 
 #[async_trait]
 impl Host for Postgres {
+    fn memory(&self) -> Option<&Memory> {
+        Some(&self.memory)
+    }
+
     fn log(&self, facts: &Facts, level: Level, message: &str) {
         if level != Level::Debug {
             eprintln!("{level:?} {} {message}", facts.tenant.slug);

@@ -7,4 +7,5 @@ mod create;
 mod delete;
 mod installed;
 mod releases;
+mod settings;
 mod streams;
