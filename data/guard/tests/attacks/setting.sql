@@ -85,7 +85,7 @@ UPDATE items SET title = set_config('role', '{other}', false)
 DELETE FROM items WHERE set_config('role', '{other}', false) = ''
 INSERT INTO items (title) VALUES ('x') RETURNING set_config('role', '{other}', false)
 INSERT INTO items (title) SELECT set_config('role', '{other}', false)
-SELECT now() AT TIME ZONE set_config('role', '{other}', false)
+SELECT now() AT TIME ZONE concat('UTC', left(set_config('role', '{other}', false), 0))
 SELECT overlay('abc' PLACING set_config('role', '{other}', false) FROM 1)
 SELECT trim(set_config('role', '{other}', false))
 SELECT format('%s', set_config('role', '{other}', false))

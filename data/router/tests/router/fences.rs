@@ -31,9 +31,16 @@ fn is_stopped(outcome: &Result<Rows, Error>) -> bool {
 
 /// One who is told nothing: the neighbour, as a superuser sees it.
 async fn state(admin: &tokio_postgres::Client, other: &str) -> String {
+    // A connection that was destroyed may still have to commit what it was sent.
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = current_database() AND state IS DISTINCT FROM 'idle'";
+    while admin.query_one(busy, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+        tokio::task::yield_now().await;
+    }
+    // What is temporary goes when its session has ended, some time after the attack.
+    let lasting = "pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_temp')";
     let sql = format!(
         "SELECT concat_ws(' ', (SELECT md5(string_agg(s::text, ',' ORDER BY s::text)) FROM {other}_tasks.secret s),
-            (SELECT count(*) FROM pg_class WHERE relpersistence <> 't'), (SELECT count(*) FROM pg_proc),
+            (SELECT count(*) FROM pg_class WHERE relpersistence <> 't'), (SELECT count(*) FROM pg_proc WHERE {lasting}),
             (SELECT count(*) FROM pg_namespace WHERE nspname !~ '^pg_'), (SELECT count(*) FROM pg_roles),
             (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_db_role_setting))"
     );

@@ -71,11 +71,13 @@ impl Street {
     /// What of the neighbour, and of what all share, an attack may have changed.
     pub(crate) async fn state(&self) -> String {
         let schema = self.their_schema();
+        // What is temporary goes when its session has ended, some time after the attack.
+        let lasting = "pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_temp')";
         let sql = format!(
             "SELECT concat_ws(' ',
                 (SELECT md5(string_agg(s::text, ',' ORDER BY s::text)) FROM {schema}.secret s),
                 (SELECT last_value FROM {schema}.secret_id_seq),
-                (SELECT count(*) FROM pg_class WHERE relpersistence <> 't'), (SELECT count(*) FROM pg_proc), (SELECT count(*) FROM pg_collation), (SELECT count(*) FROM pg_operator),
+                (SELECT count(*) FROM pg_class WHERE relpersistence <> 't'), (SELECT count(*) FROM pg_proc WHERE {lasting}), (SELECT count(*) FROM pg_collation), (SELECT count(*) FROM pg_operator),
                 (SELECT count(*) FROM pg_namespace WHERE nspname !~ '^pg_'), (SELECT count(*) FROM pg_roles),
                 (SELECT count(*) FROM pg_auth_members), (SELECT count(*) FROM pg_largeobject_metadata),
                 (SELECT count(*) FROM pg_db_role_setting), (SELECT count(*) FROM pg_extension),
