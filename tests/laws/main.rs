@@ -13,6 +13,7 @@ mod house;
 mod locks;
 mod presentation;
 mod privacy;
+mod sql;
 mod streams;
 mod usage;
 mod wait;

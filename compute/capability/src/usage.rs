@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http_body_util::BodyExt as _;
@@ -43,10 +43,13 @@ impl Used {
         done
     }
 
-    /// A statement (or the begin or end of a transaction) that was waited for so long.
-    pub fn statement(&self, waited: Duration) {
-        self.sql_ns.fetch_add(nanos(waited), Relaxed);
+    /// Waits for a statement, or for the begin or end of a transaction: counts it, and the time.
+    pub async fn statement<T>(&self, answer: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let answer = answer.await;
+        self.sql_ns.fetch_add(nanos(began.elapsed()), Relaxed);
         self.statements.fetch_add(1, Relaxed);
+        answer
     }
 
     /// What one request used, with what the engine knows.

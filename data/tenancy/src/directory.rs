@@ -28,6 +28,7 @@ pub struct Directory {
     refreshing: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
+    pub(crate) fences: OnceLock<crate::Fences>,
 }
 
 impl Directory {
@@ -63,6 +64,7 @@ impl Directory {
             refreshing: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             hooks: OnceLock::new(),
+            fences: OnceLock::new(),
         });
         tokio::spawn(follow(Arc::downgrade(&directory), poll));
         Ok(directory)

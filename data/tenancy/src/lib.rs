@@ -29,11 +29,12 @@ mod usage;
 mod view;
 
 pub use activate::Activation;
-pub use config::{Config, Endpoint};
+pub use config::{Config, Endpoint, Place};
 pub use create::NewTenant;
 pub use directory::Directory;
 pub use error::Error;
 pub use hooks::{Hooks, Step};
+pub use install::Fences;
 pub use operators::{NewOperator, Operator};
 pub use releases::{NewRelease, Release, ReleaseFacts, ReleaseState};
 pub use settings::{Setting, SettingKey, SettingKind};

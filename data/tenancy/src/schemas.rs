@@ -28,18 +28,25 @@ pub(crate) async fn build(
     let owner = tenant.owner_role();
     let there = transaction
         .query_one(
-            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), current_setting('server_version_num')::integer",
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), current_setting('server_version_num')::integer, rolsuper FROM pg_roles WHERE rolname = current_user",
             &[&owner],
         )
         .await?;
-    let (has_owner, version): (bool, i32) = (there.try_get(0)?, there.try_get(1)?);
+    let (has_owner, version, is_superuser): (bool, i32, bool) =
+        (there.try_get(0)?, there.try_get(1)?, there.try_get(2)?);
     let mut sql = String::new();
+    if !has_owner {
+        write_sql(&mut sql, format_args!("CREATE ROLE \"{owner}\" NOLOGIN;"));
+    }
+    // A login that is no superuser may act for the owner only as its member, and is one no longer than
+    // it has to: each membership makes the next change of role slower.
+    if !is_superuser {
+        write_sql(&mut sql, format_args!("GRANT \"{owner}\" TO CURRENT_USER;"));
+    }
     if !has_owner {
         write_sql(
             &mut sql,
-            format_args!(
-                "CREATE ROLE \"{owner}\" NOLOGIN; ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"
-            ),
+            format_args!("ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"),
         );
     }
     let known = known(transaction, tenant).await?;
@@ -72,6 +79,9 @@ pub(crate) async fn build(
         &mut sql,
         format_args!("INSERT INTO terrace_events.stream (tenant_id) VALUES ('{tenant}') ON CONFLICT DO NOTHING;"),
     );
+    if !is_superuser {
+        write_sql(&mut sql, format_args!("REVOKE \"{owner}\" FROM CURRENT_USER;"));
+    }
     transaction.batch_execute(&sql).await?;
     Ok(())
 }
@@ -117,6 +127,16 @@ pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> 
         .await?;
     (removed.tables, removed.bytes) = (row.try_get(0)?, row.try_get(1)?);
     let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
+    let is_superuser: bool = transaction
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?
+        .try_get(0)?;
+    if !is_superuser {
+        // Only a member may drop what a role owns. The membership goes with the role.
+        for role in &removed.roles {
+            write_sql(&mut sql, format_args!("GRANT \"{role}\" TO CURRENT_USER;"));
+        }
+    }
     for schema in &removed.schemas {
         write_sql(&mut sql, format_args!("DROP SCHEMA \"{schema}\" CASCADE;"));
     }

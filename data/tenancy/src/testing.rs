@@ -52,6 +52,49 @@ impl World {
         }
     }
 
+    /// A directory whose own login is no superuser, as on a managed PostgreSQL: it may create roles and
+    /// owns the database, and that is all.
+    pub async fn managed() -> Self {
+        let scratch = Scratch::new().await;
+        let admin = scratch.admin().await;
+        let database = scratch.connection().database;
+        admin
+            .batch_execute(&format!(
+                "DO $$ BEGIN CREATE ROLE platform LOGIN CREATEROLE CREATEDB PASSWORD 'platform-password';
+                 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+                 ALTER DATABASE {database} OWNER TO platform"
+            ))
+            .await
+            .expect("make a login that is no superuser");
+        let mut config = Self::config(&scratch);
+        "platform".clone_into(&mut config.database.user);
+        "platform-password".clone_into(&mut config.database.password);
+        let directory = Directory::connect(config).expect("a valid configuration");
+        directory.install().await.expect("install the directory");
+        let router = Router::new(terrace_data_router::Config::default(), directory.clone());
+        Self {
+            scratch,
+            directory,
+            router,
+        }
+    }
+
+    /// The login role of a tenant's lane, and its password: for a client that goes around the router.
+    pub async fn lane_login(&self, tenant: &TenantId) -> (String, String) {
+        let row = self
+            .admin()
+            .await
+            .query_one(
+                "SELECT l.login FROM terrace.lane l JOIN terrace.tenant t ON t.lane = l.id WHERE t.id = $1",
+                &[&tenant.as_str()],
+            )
+            .await
+            .expect("the tenant's lane");
+        let login: String = row.get(0);
+        let password = crate::lane::password(&self.directory.config.lane_secret, &login);
+        (login, password)
+    }
+
     /// The configuration of a directory over `scratch`.
     pub fn config(scratch: &Scratch) -> Config {
         let connection = scratch.connection();
@@ -62,6 +105,7 @@ impl World {
             name: connection.database,
             user: connection.user,
             password: connection.password,
+            standbys: Vec::new(),
         };
         Config::new(database, "a secret of thirty-two characters")
     }

@@ -317,6 +317,10 @@ fn address(text: &str) -> Result<Address, Error> {
         value: text.to_owned(),
     };
     let value: Json = serde_json::from_str(text).map_err(|_| corrupt())?;
+    if let Some(places) = value["several"].as_array() {
+        let places: Result<_, _> = places.iter().map(|place| address(&place.to_string())).collect();
+        return Ok(Address::Several(places?));
+    }
     let port = |part: &Json| {
         part["port"]
             .as_u64()

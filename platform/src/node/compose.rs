@@ -19,7 +19,7 @@ use terrace_capabilities_token::Token;
 use terrace_compute_engine::{Capability, Engine};
 use terrace_compute_gateway::{Gateway, Parts};
 use terrace_data_router::Router;
-use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator};
+use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator, Place};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_live::Live;
 use terrace_events_log::{Bell, Log, Postgres, Retention, poll};
@@ -35,7 +35,7 @@ use super::{
     calls::ThroughGateway,
     control::Plane,
     deliver::{Delivery, ServiceHooks},
-    deployments::Deployments,
+    deployments::{Deployments, SqlSeals},
     metrics, operator_token,
     settings::Settings,
     usage::Metering,
@@ -68,16 +68,18 @@ impl Node {
         let keys = Keys::from_seed(&secrets.bytes("tokens")?);
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
+        let sql = Sql::new(router.clone(), Arc::new(move |tenant, seq| ring.ring(tenant, seq)));
+        let sql_seals = SqlSeals {
+            seals: sql.seals(),
+            router: router.clone(),
+        };
         let settings = Arc::new(Settings::new(
             directory.clone(),
             Sealer::new(&secrets.bytes("sealing")?),
         ));
         let cache = Arc::new(Store::new(&config.cache));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
-            Arc::new(Sql::new(
-                router.clone(),
-                Arc::new(move |tenant, seq| ring.ring(tenant, seq)),
-            )),
+            Arc::new(sql),
             Arc::new(Events),
             Arc::new(Clock),
             Arc::new(LogCapability),
@@ -110,7 +112,7 @@ impl Node {
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
-        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone()).await?;
+        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone(), sql_seals).await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
         let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone()));
         let dispatcher = Arc::new(Dispatcher::new(
@@ -182,19 +184,30 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
         .database
         .parse()
         .context("read --database: expected text like `host=/run/postgresql user=terrace dbname=terrace`")?;
-    let (socket_dir, host) = match parsed.get_hosts().first() {
-        Some(tokio_postgres::config::Host::Unix(folder)) => (Some(folder.clone()), None),
-        Some(tokio_postgres::config::Host::Tcp(host)) => (None, Some(host.clone())),
-        None => (None, None),
-    };
+    // `host=a,b port=5432,5433`: a primary and its standbys, in any order. One port is everybody's.
+    let ports = parsed.get_ports();
+    let mut places = parsed.get_hosts().iter().enumerate().map(|(index, host)| {
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let (socket_dir, host) = match host {
+            tokio_postgres::config::Host::Unix(folder) => (Some(folder.clone()), None),
+            tokio_postgres::config::Host::Tcp(host) => (None, Some(host.clone())),
+        };
+        Place { socket_dir, host, port }
+    });
+    let first = places.next().unwrap_or(Place {
+        socket_dir: None,
+        host: None,
+        port: ports.first().copied().unwrap_or(5432),
+    });
     let password = match parsed.get_password() {
         Some(password) => String::from_utf8_lossy(password).into_owned(),
         None => secrets.text("postgres", "")?,
     };
     let database = Endpoint {
-        socket_dir,
-        host,
-        port: parsed.get_ports().first().copied().unwrap_or(5432),
+        socket_dir: first.socket_dir,
+        host: first.host,
+        port: first.port,
+        standbys: places.collect(),
         name: parsed.get_dbname().unwrap_or("terrace").to_owned(),
         user: parsed.get_user().unwrap_or("terrace").to_owned(),
         password,

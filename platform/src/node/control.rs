@@ -202,6 +202,9 @@ impl Platform for Plane {
         }
         let contract = release.contract.to_string();
         Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
+        self.deployments
+            .check_seal(&manifest)
+            .map_err(|message| invalid("/manifest", message))?;
         // Compiled and linked before it is stored: what cannot run is never a release.
         let spec = manifest.spec(ReleaseId::random(), release.component.clone());
         self.deployments

@@ -46,12 +46,14 @@ async fn events(world: &World, tenant: &TenantId) -> Vec<(i64, String, serde_jso
         .admin()
         .await
         .query(
-            "SELECT seq, type, data FROM terrace_events.log WHERE tenant_id = $1 AND type LIKE 'terrace.%' ORDER BY seq",
+            "SELECT seq, type, data::text FROM terrace_events.log WHERE tenant_id = $1 AND type LIKE 'terrace.%' ORDER BY seq",
             &[&tenant.as_str()],
         )
         .await
         .unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), serde_json::from_str(row.get(2)).unwrap()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
