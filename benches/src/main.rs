@@ -7,6 +7,7 @@ mod gauntlet;
 mod lifecycle;
 mod load;
 mod machine;
+mod moves;
 mod native;
 mod peers;
 mod rest;
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "lifecycle", "rest"];
+    let known = ["task", "sandbox", "tenants", "lifecycle", "moves", "rest"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -54,6 +55,9 @@ fn main() -> Result<()> {
         }
         if wanted("lifecycle") {
             figures.extend(lifecycle::measure().await?);
+        }
+        if wanted("moves") {
+            figures.extend(moves::measure().await?);
         }
         if wanted("rest") {
             figures.extend(rest::measure().await?);

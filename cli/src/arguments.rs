@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use jiff::SignedDuration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     /// Customers: list, show, create, suspend, resume, rename, plan, export, import, restore, delete
     #[command(subcommand, visible_alias = "tenants")]
     Tenant(Tenant),
+    /// PostgreSQL servers: list, add, drain, open, balance
+    #[command(subcommand, visible_alias = "clusters")]
+    Cluster(Cluster),
     /// Units of backend code and their releases: list, show, deploy, activate
     #[command(subcommand, visible_alias = "services")]
     Service(Service),
@@ -103,6 +107,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  terrace logs\n  terrace logs --service tasks --follow\n  terrace logs --tenant acme --level warn\n  terrace logs --service tasks --limit 1000 --json | jq -r '.items[].message'"
     )]
     Logs(Logs),
+    /// What tenants used of services: requests, processor time, memory, database, traffic
+    ///
+    /// Kept by hour for 400 days. A call between services counts for the one that is called.
+    #[command(
+        after_help = "Examples:\n  terrace usage\n  terrace usage --tenant acme --since 30d\n  terrace usage --service tasks --since 6h --hourly\n  terrace usage --since 30d --json | jq '[.items[].cpu_us] | add'"
+    )]
+    Usage(Usage),
     /// Whether the edge, the node and the database are up
     #[command(
         after_help = "Exits with 5 when one of them is down.\n\nExamples:\n  terrace status\n  terrace status --json | jq -r .node.version"
@@ -183,6 +194,21 @@ pub(crate) enum Tenant {
         after_help = "It is made beside the tenant, which is served meanwhile, and verified; then the two change places in one moment.\nThe tenant keeps its id, names, plan and settings. What it was before is kept as a suspended tenant of its own,\nwith all that was written since the archive was made: look at it, and delete it when it is not needed any more.\nA tenant that was deleted is not restored; `terrace tenant import --force` makes a new one of its archive.\n\nExamples:\n  terrace tenant restore acme acme.terrace\n  terrace tenant restore acme backup/acme.terrace --yes"
     )]
     Restore(RestoreTenant),
+    /// Move a tenant to another cluster while it is in use
+    #[command(
+        name = "move",
+        after_help = "Its tables are copied and followed; then its requests wait for some milliseconds and go on at the other\ncluster. When the clusters are too far behind each other for that, it is tried again, and the tenant is served\nwhere it was. --cancel gives a move up that has not switched yet.\n\nExamples:\n  terrace tenant move acme --to eu-2\n  terrace tenant move acme --cancel"
+    )]
+    Move {
+        #[command(flatten)]
+        tenant: TenantName,
+        /// The cluster, as `terrace cluster list` shows it
+        #[arg(long, required_unless_present = "cancel")]
+        to: Option<String>,
+        /// Give up the move that runs
+        #[arg(long, conflicts_with = "to")]
+        cancel: bool,
+    },
     /// Prove that a tenant was deleted: when, by whom, and what was removed
     #[command(
         after_help = "It is kept under the id that the tenant had; `terrace tenant operations` lists ids of tenants that are gone.\n\nExamples:\n  terrace tenant evidence t_7f3k9q2m\n  terrace tenant evidence t_7f3k9q2m --json > deletion-of-acme.json"
@@ -303,6 +329,68 @@ pub(crate) struct RestoreTenant {
     /// Do not ask
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// List clusters, and how much is on them
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace cluster list\n  terrace cluster list --json | jq '.items[] | {name, tenants}'"
+    )]
+    List,
+    /// Add a PostgreSQL server that takes tenants
+    #[command(
+        after_help = "The database must be there and empty, and every node must reach it under this address; so must the other\nclusters, if tenants are to be moved. The password of the login lies in the nodes' secrets (a file named\n`cluster-` and the name, which they read when they start). Adding it again changes what was said.\n\nExamples:\n  terrace cluster add eu-2 --host 10.0.4.2\n  terrace cluster add premium --host 10.0.4.3 --region eu --plan team\n  terrace cluster add local --host /run/postgresql --database terrace2"
+    )]
+    Add(AddCluster),
+    /// Keep new tenants from a cluster
+    #[command(
+        after_help = "Those that it has stay; `terrace cluster balance` suggests where to move them.\n\nExamples:\n  terrace cluster drain eu-2"
+    )]
+    Drain {
+        /// Its name
+        cluster: String,
+    },
+    /// Let a cluster take new tenants again
+    #[command(after_help = "Examples:\n  terrace cluster open eu-2")]
+    Open {
+        /// Its name
+        cluster: String,
+    },
+    /// Suggest moves: away from clusters that are drained, and towards equal shares
+    #[command(
+        after_help = "Nothing is changed. --apply makes the moves, one after the other.\n\nExamples:\n  terrace cluster balance\n  terrace cluster balance --apply\n  terrace cluster balance --json | jq -r '.items[] | \"terrace tenant move \\(.slug) --to \\(.to)\"'"
+    )]
+    Balance {
+        /// Make the moves
+        #[arg(long)]
+        apply: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddCluster {
+    /// Its name
+    pub(crate) name: String,
+    /// A name or an address, or the folder of a unix socket
+    #[arg(long)]
+    pub(crate) host: String,
+    /// The port
+    #[arg(long, default_value_t = 5432)]
+    pub(crate) port: u16,
+    /// The database
+    #[arg(long, default_value = "terrace")]
+    pub(crate) database: String,
+    /// The platform's own login there; the directory's when absent
+    #[arg(long)]
+    pub(crate) login: Option<String>,
+    /// Where it is, in your words
+    #[arg(long, default_value = "")]
+    pub(crate) region: String,
+    /// Only new tenants of this plan: free or team. May be given twice
+    #[arg(long = "plan", value_name = "PLAN")]
+    pub(crate) plans: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -455,6 +543,36 @@ pub(crate) struct Logs {
     /// Then the lines as they are written, until Ctrl-C
     #[arg(long, short)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// Only this tenant, by its slug or id; by its id also after it was deleted
+    #[arg(long, short, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Only this service
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// How far to look back: 90m, 6h, 30d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since)]
+    pub(crate) since: SignedDuration,
+    /// A row for each hour; at most 31 days
+    #[arg(long)]
+    pub(crate) hourly: bool,
+}
+
+/// A time to look back.
+fn since(text: &str) -> Result<SignedDuration, String> {
+    let wrong = || format!("`{text}` is no time: a number with m, h or d, like 90m, 6h or 30d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    Ok(SignedDuration::from_mins(i64::from(number) * minutes))
 }
 
 /// How much a line matters.

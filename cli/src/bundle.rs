@@ -70,6 +70,13 @@ fn service(folder: &Path) -> anyhow::Result<Bundle> {
     let contract: Value =
         serde_json::from_str(&text(&contract_path)?).with_context(|| format!("read {}", contract_path.display()))?;
     let component = bytes(&folder.join("service.wasm"))?;
+    // What a sealed service may send travels in its manifest.
+    let list = folder.join("statements.sql");
+    let manifest_text = if list.is_file() {
+        terrace_ground_config::with_statements(&manifest_text, &text(&list)?)
+    } else {
+        manifest_text
+    };
     let body = json!({
         "manifest": manifest_text,
         "contract": contract,

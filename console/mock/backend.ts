@@ -41,7 +41,7 @@ function site(name: string, title: string, builds: [id: string, age: number, fil
 const STEPS: Record<string, string[]> = {
   create: ['claimed', 'hooked', 'active'],
   suspend: ['suspended', 'quiet'],
-  resume: ['resumed'],
+  resume: ['served', 'resumed'],
   plan: ['planned', 'told'],
   rename: ['reserved', 'renamed'],
 };
@@ -57,7 +57,7 @@ class World {
   operations: Operation[] = [];
   services: Service[] = [];
   sites: Site[] = [];
-  clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
+  clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', region: '', plans: null, draining: false, movable: true, lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
   errors: MetersError[] = [];
 
   /** Changes a tenant, and puts on record that somebody did. */

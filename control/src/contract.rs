@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     State, archives, authentication::COOKIE, clusters, logs, meters, operations, services, session, settings, sites,
-    tenants,
+    tenants, usage,
 };
 
 /// Every operation. `protect` is applied to all of them but sign-in, so a new operation needs a
@@ -35,6 +35,8 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(tenants::operations))
         .routes(routes!(tenants::finish))
         .routes(routes!(tenants::evidence))
+        .routes(routes!(tenants::relocate))
+        .routes(routes!(tenants::cancel_move))
         .routes(routes!(operations::list))
         .routes(routes!(archives::create))
         .routes(routes!(archives::put_part))
@@ -49,9 +51,14 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(sites::list))
         .routes(routes!(sites::create_build))
         .routes(routes!(clusters::list))
+        .routes(routes!(clusters::add))
+        .routes(routes!(clusters::balance))
+        .routes(routes!(clusters::drain))
+        .routes(routes!(clusters::open))
         .routes(routes!(logs::list))
         .routes(routes!(meters::show))
-        .routes(routes!(meters::stream));
+        .routes(routes!(meters::stream))
+        .routes(routes!(usage::show));
     protect(protected).routes(routes!(session::sign_in))
 }
 

@@ -30,11 +30,12 @@ mod settings;
 mod sites;
 mod state;
 mod tenants;
+mod usage;
 mod validation;
 
 pub use archives::{Archive, ImportTenant, RestoreTenant};
 pub use authentication::Operator;
-pub use clusters::{Cluster, ClusterPage, ClusterState};
+pub use clusters::{AddCluster, Cluster, ClusterPage, ClusterState, NewCluster, Suggestion, SuggestionList};
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
@@ -53,9 +54,10 @@ pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, Se
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;
 pub use tenants::{
-    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, Placement, Plan, RenameTenant,
-    Tenant, TenantPage, TenantState,
+    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, MoveTenant, Placement, Plan,
+    RenameTenant, Tenant, TenantPage, TenantState,
 };
+pub use usage::{UsageFilter, UsageReport, UsageRow};
 
 use axum::{Router, middleware, routing};
 

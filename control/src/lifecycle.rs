@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use terrace_ground_ids::{ArchiveId, Slug};
+use terrace_ground_ids::{ArchiveId, ClusterName, Slug};
 
 use crate::{DeletedTenant, Error, Operation, Plan, Tenant, TenantRef};
 
@@ -88,4 +88,10 @@ pub trait Lifecycle: Send + Sync + 'static {
 
     /// What is left of a tenant that was deleted, by its id.
     async fn evidence(&self, tenant: &TenantRef) -> Result<DeletedTenant, Error>;
+
+    /// Begins to move it to another cluster.
+    async fn relocate(&self, tenant: &TenantRef, cluster: &ClusterName, operator: &str) -> Result<Tenant, Error>;
+
+    /// Gives up a move that has not switched.
+    async fn cancel_move(&self, tenant: &TenantRef) -> Result<Tenant, Error>;
 }

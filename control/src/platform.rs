@@ -6,11 +6,11 @@ use std::{fmt, str::FromStr, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use terrace_ground_error::FieldError;
-use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
 use crate::{
-    Build, Cluster, DeletedTenant, EdgeSnapshot, Lifecycle, LogFilter, LogLines, Meters, NewSetting, Plan, Release,
-    Service, Setting, SettingKind, SettingRef, Site, Tenant,
+    Build, Cluster, DeletedTenant, EdgeSnapshot, Lifecycle, LogFilter, LogLines, Meters, NewCluster, NewSetting, Plan,
+    Release, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, UsageFilter, UsageReport,
 };
 
 /// The platform, as operators and the edge see it.
@@ -68,6 +68,15 @@ pub trait Platform: Send + Sync + 'static {
     /// Every cluster, with whether it answers now.
     async fn clusters(&self) -> Result<Vec<Cluster>, Error>;
 
+    /// Prepares a cluster and lets it take tenants.
+    async fn add_cluster(&self, cluster: NewCluster) -> Result<Cluster, Error>;
+
+    /// Keeps new tenants from a cluster, or lets it take them.
+    async fn drain_cluster(&self, name: &ClusterName, draining: bool) -> Result<Cluster, Error>;
+
+    /// Moves that would make the clusters' shares more even, at most 100.
+    async fn suggest_moves(&self) -> Result<Vec<Suggestion>, Error>;
+
     /// The figures of the last 60 seconds. Called once a second for each open stream, so it answers
     /// from memory; [`Meters::from_snapshot`] makes it from the node's meters.
     async fn meters(&self) -> Result<Meters, Error>;
@@ -75,6 +84,10 @@ pub trait Platform: Send + Sync + 'static {
     /// Lines that services wrote. Waits for a first one as long as the filter says.
     /// [`Error::NotFound`] for a tenant that is not there.
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error>;
+
+    /// What tenants used of services. [`Error::NotFound`] for a slug that nobody has; the id of a tenant
+    /// that is gone is good.
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error>;
 
     /// Everything the edge needs to serve. Called once a second by each edge, so it answers from
     /// memory and shares what it has.

@@ -76,6 +76,11 @@ pub struct Tenants {
     pub slug_held_days: u32,
     /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
     pub archive_max_mib: u64,
+    /// Milliseconds that a change may take from one cluster to the other for a move to switch. Default 200.
+    pub move_lag_max_ms: u64,
+    /// Milliseconds for which a switch may keep a tenant's requests waiting; then it is given up and tried
+    /// again. Default 1,000.
+    pub move_pause_max_ms: u64,
 }
 
 impl Default for Tenants {
@@ -84,6 +89,8 @@ impl Default for Tenants {
             spares: 4,
             slug_held_days: 30,
             archive_max_mib: 4_096,
+            move_lag_max_ms: 200,
+            move_pause_max_ms: 1_000,
         }
     }
 }

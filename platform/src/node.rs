@@ -12,8 +12,11 @@ mod deployments;
 mod lifecycle;
 mod logs;
 mod manifest;
+mod metrics;
 mod serve;
 mod settings;
+mod streams;
+mod usage;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -15,5 +15,7 @@ mod lifecycle;
 mod locks;
 mod presentation;
 mod privacy;
+mod sql;
 mod streams;
+mod usage;
 mod wait;

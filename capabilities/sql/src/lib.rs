@@ -17,8 +17,10 @@ pub mod bindings {
 }
 
 mod convert;
+mod seals;
 mod transactions;
 
+pub use seals::Seals;
 pub use transactions::{TransactionHandle, buffer};
 
 use std::sync::Arc;
@@ -41,6 +43,7 @@ pub struct Sql {
 pub(crate) struct Database {
     pub(crate) router: Arc<Router>,
     pub(crate) on_publish: OnPublish,
+    seals: Arc<Seals>,
 }
 
 impl Sql {
@@ -48,8 +51,17 @@ impl Sql {
     /// rings a bell.
     pub fn new(router: Arc<Router>, on_publish: OnPublish) -> Self {
         Self {
-            database: Arc::new(Database { router, on_publish }),
+            database: Arc::new(Database {
+                router,
+                on_publish,
+                seals: Arc::default(),
+            }),
         }
+    }
+
+    /// The seals of releases: who loads a sealed one gives its list here, before it serves.
+    pub fn seals(&self) -> Arc<Seals> {
+        Arc::clone(&self.database.seals)
     }
 }
 
@@ -86,15 +98,35 @@ pub(crate) fn principal(invocation: &Invocation) -> Principal {
     }
 }
 
+impl Connection<'_> {
+    fn admits(&self, statement: &str) -> wasmtime::Result<Result<(), Error>> {
+        let database = self.0.shared::<Database>()?;
+        Ok(database.admits(self.0.invocation(), statement))
+    }
+}
+
+impl Database {
+    /// Whether the release that runs may send this: anything, unless it is sealed.
+    fn admits(&self, invocation: &Invocation, statement: &str) -> Result<(), Error> {
+        self.seals
+            .check(&self.router, invocation, statement)
+            .map_err(Into::into)
+    }
+}
+
 impl sql::Host for Connection<'_> {
     async fn query(&mut self, statement: String, params: Vec<Value>) -> wasmtime::Result<Result<Rows, Error>> {
         let database = self.0.shared::<Database>()?;
         let invocation = self.0.invocation();
+        if let Err(unsealed) = database.admits(invocation, &statement) {
+            return Ok(Err(unsealed));
+        }
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
-        let rows = database
+        let principal = principal(invocation);
+        let asking = database
             .router
-            .query(&principal(invocation), invocation.deadline, &statement, &params)
-            .await;
+            .query(&principal, invocation.deadline, &statement, &params);
+        let rows = self.0.used().statement(asking).await;
         Ok(rows.map(Into::into).map_err(Into::into))
     }
 }
@@ -110,16 +142,88 @@ impl sql::HostTransaction for Connection<'_> {
         statement: String,
         params: Vec<Value>,
     ) -> wasmtime::Result<Result<Rows, Error>> {
+        if let Err(unsealed) = self.admits(&statement)? {
+            return Ok(Err(unsealed));
+        }
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
+        let used = self.0.used().clone();
         let open = match transactions::open(self.0, &this)? {
             Ok(open) => open,
             Err(over) => return Ok(Err(over)),
         };
-        Ok(open
-            .query(&statement, &params)
+        let rows = used.statement(open.query(&statement, &params)).await;
+        Ok(rows.map(Into::into).map_err(Into::into))
+    }
+
+    async fn savepoint(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<Result<u32, Error>> {
+        let used = self.0.used().clone();
+        used.statement(transactions::savepoint(self.0, &this)).await
+    }
+
+    async fn rollback_to(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        savepoint: u32,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let used = self.0.used().clone();
+        used.statement(transactions::rollback_to(self.0, &this, savepoint))
             .await
-            .map(Into::into)
-            .map_err(Into::into))
+    }
+
+    async fn release(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        savepoint: u32,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let used = self.0.used().clone();
+        Ok(match transactions::open(self.0, &this)? {
+            Ok(open) => used.statement(open.release(savepoint)).await.map_err(Into::into),
+            Err(over) => Err(over),
+        })
+    }
+
+    async fn scan(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        statement: String,
+        params: Vec<Value>,
+    ) -> wasmtime::Result<Result<u32, Error>> {
+        if let Err(unsealed) = self.admits(&statement)? {
+            return Ok(Err(unsealed));
+        }
+        let params: Vec<_> = params.into_iter().map(Into::into).collect();
+        let used = self.0.used().clone();
+        Ok(match transactions::open(self.0, &this)? {
+            Ok(open) => used
+                .statement(open.scan(&statement, &params))
+                .await
+                .map(|scan| scan.number())
+                .map_err(Into::into),
+            Err(over) => Err(over),
+        })
+    }
+
+    async fn next(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        scan: u32,
+    ) -> wasmtime::Result<Result<Option<Rows>, Error>> {
+        let used = self.0.used().clone();
+        Ok(match transactions::open(self.0, &this)? {
+            Ok(open) => used
+                .statement(open.next(scan))
+                .await
+                .map(|rows| rows.map(Into::into))
+                .map_err(Into::into),
+            Err(over) => Err(over),
+        })
+    }
+
+    async fn close(&mut self, this: Resource<TransactionHandle>, scan: u32) -> wasmtime::Result<()> {
+        if let Ok(open) = transactions::open(self.0, &this)? {
+            open.close(scan);
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<Result<(), Error>> {
@@ -128,7 +232,7 @@ impl sql::HostTransaction for Connection<'_> {
 
     async fn rollback(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<()> {
         if let Some(open) = transactions::close(self.0, this)? {
-            open.rollback().await;
+            self.0.used().statement(open.rollback()).await;
         }
         Ok(())
     }

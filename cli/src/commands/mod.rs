@@ -1,6 +1,7 @@
 //! One file for each noun: asks the API and shows the answer.
 
 mod archive;
+mod cluster;
 mod deploy;
 mod login;
 mod logs;
@@ -11,6 +12,7 @@ mod setting;
 mod site;
 mod status;
 mod tenant;
+mod usage;
 
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(global.json);
     match command {
         Command::Tenant(command) => tenant::run(&api(&global)?, output, command),
+        Command::Cluster(command) => cluster::run(&api(&global)?, output, command),
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
         Command::Deploy(folder) => deploy::run(&api(&global)?, output, &folder.folder, None),
@@ -41,6 +44,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Secret(command) => setting::secret(&api(&global)?, output, command),
         Command::Config(command) => setting::config(&api(&global)?, output, command),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
+        Command::Usage(options) => usage::run(&api(&global)?, output, &options),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),
         Command::Completions { shell } => {

@@ -1,11 +1,11 @@
 //! The engine: loads releases, and answers requests with them.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU32};
 
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
-use terrace_compute_capability::{Capability, Invocation, Logs};
+use terrace_compute_capability::{Accounts, Capability, Invocation, Logs};
 use tokio::{sync::oneshot, time::Instant};
 use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
 
@@ -17,6 +17,7 @@ use crate::{
     executor::Executor,
     link::link,
     pool,
+    release::ServicePlace,
     task::{Answer, Job},
     ticker::Ticker,
 };
@@ -31,6 +32,7 @@ struct Inner {
     capabilities: Vec<Arc<dyn Capability>>,
     artefacts: Artefacts,
     logs: Arc<Logs>,
+    accounts: Arc<Accounts>,
     admission: Arc<Admission>,
     executor: Executor,
 }
@@ -57,13 +59,15 @@ impl Engine {
         let artefacts = Artefacts::new(&config)?;
         let config = Arc::new(config);
         let logs = Arc::new(Logs::default());
-        let executor = Executor::start(&config, &logs, &ticker)?;
+        let accounts = Arc::new(Accounts::default());
+        let executor = Executor::start(&config, &logs, &accounts, &ticker)?;
         Ok(Self(Arc::new(Inner {
             wasm,
             config,
             capabilities,
             artefacts,
             logs,
+            accounts,
             admission: Arc::new(Admission::new()),
             executor,
         })))
@@ -76,13 +80,8 @@ impl Engine {
     /// # Errors
     /// All of [`Error`]; each says what to change.
     pub async fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
-        let allowed = self.0.config.memory_max_mib;
-        if spec.limits.memory_mib > allowed {
-            return Err(Error::LimitTooHigh {
-                limit: "memory_mib",
-                asked: spec.limits.memory_mib.into(),
-                allowed: allowed.into(),
-            });
+        if let Some((limit, asked, allowed)) = spec.limits.over(&self.0.config.ceiling) {
+            return Err(Error::LimitTooHigh { limit, asked, allowed });
         }
         let inner = self.0.clone();
         let load = tokio::task::spawn_blocking(move || inner.load(spec));
@@ -103,7 +102,7 @@ impl Engine {
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
         let limits = release.limits();
-        if invocation.depth > limits.call_depth {
+        if u32::from(invocation.depth) > limits.call_depth {
             return Err(Fault::TooDeep);
         }
         if request.body().size_hint().lower() > limits.request_body_bytes() {
@@ -125,6 +124,7 @@ impl Engine {
             .enter(key, running_max, self.0.config.queue_max, deadline)
             .await?;
 
+        let place = ServicePlace::take(release, invocation.depth).ok_or(Fault::Overloaded)?;
         let (head, response) = oneshot::channel();
         let (reader, gone) = oneshot::channel();
         let answer = Arc::new(Answer::new(head));
@@ -137,6 +137,7 @@ impl Engine {
             answer: answer.clone(),
             reader: gone,
             permit,
+            place,
         };
         let tenant = job.invocation.tenant.clone();
         self.0.executor.run(&tenant.id, job)?;
@@ -153,6 +154,11 @@ impl Engine {
     /// The last log lines of every service.
     pub fn logs(&self) -> &Arc<Logs> {
         &self.0.logs
+    }
+
+    /// What tenants used of services, since somebody took it.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.0.accounts
     }
 
     /// What it holds at the moment.
@@ -186,6 +192,7 @@ impl Inner {
             facts: Arc::new(facts),
             isolation: spec.isolation,
             pre,
+            running: AtomicU32::new(0),
         }))
     }
 }

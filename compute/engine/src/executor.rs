@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use terrace_compute_capability::Logs;
+use terrace_compute_capability::{Accounts, Logs};
 use terrace_ground_ids::TenantId;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -36,6 +36,7 @@ const PATIENCE: usize = 4;
 pub(crate) struct Worker {
     pub(crate) config: Arc<Config>,
     pub(crate) logs: Arc<Logs>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) turns: Arc<Turns>,
     /// Where guests go on that compute for longer than a tick.
@@ -57,7 +58,12 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// Starts the threads. They end when the executor is dropped.
-    pub(crate) fn start(config: &Arc<Config>, logs: &Arc<Logs>, ticker: &Arc<Ticker>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: &Arc<Config>,
+        logs: &Arc<Logs>,
+        accounts: &Arc<Accounts>,
+        ticker: &Arc<Ticker>,
+    ) -> Result<Self, Error> {
         let count = config.thread_count();
         let live = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(Turns::new(count));
@@ -74,6 +80,7 @@ impl Executor {
             let worker = Arc::new(Worker {
                 config: config.clone(),
                 logs: logs.clone(),
+                accounts: accounts.clone(),
                 ticker: ticker.clone(),
                 turns: turns.clone(),
                 long: long.handle().clone(),

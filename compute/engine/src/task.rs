@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use terrace_compute_capability::{Invocation, Isolation, Logs};
+use terrace_compute_capability::{Invocation, Isolation, Logs, Usage, Used};
 use tokio::{sync::oneshot, time::Instant};
 use wasmtime_wasi_http::{WasiBody, p2::bindings::http::types::ErrorCode};
 
@@ -22,6 +22,7 @@ use crate::{
     executor::Worker,
     instance::{Instance, Place, Surroundings},
     meter::Meter,
+    release::ServicePlace,
     trap,
 };
 
@@ -90,6 +91,7 @@ pub(crate) struct Job {
     /// Resolves to an error when nobody waits for the answer any more.
     pub(crate) reader: oneshot::Receiver<()>,
     pub(crate) permit: Permit,
+    pub(crate) place: ServicePlace,
 }
 
 /// Why the guest's function did not end cleanly.
@@ -109,8 +111,10 @@ impl Job {
             answer,
             reader,
             permit,
+            place,
         } = self;
         let _awake = worker.ticker.awake();
+        let began = Instant::now();
         let request = request.map(|inner| Inbound {
             inner,
             left: release.limits().request_body_bytes(),
@@ -149,11 +153,14 @@ impl Job {
             }
         };
 
+        let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
+        let mut usage = usage(instance.as_ref(), &meter, began, has_failed);
+        let tidying = std::time::Instant::now();
         match ended {
             Ok(()) => {
                 // Does nothing when the guest has answered.
                 answer.send(Err(Fault::NoResponse));
-                if let Some(mut instance) = instance {
+                if let Some(mut instance) = instance.take() {
                     instance.end();
                     if release.isolation == Isolation::Tenant && instance.is_reusable(&worker.config) {
                         drop(worker.idle.put(key, instance));
@@ -169,7 +176,11 @@ impl Job {
                 }
             }
         }
-        drop(permit);
+        // Giving an instance's memory back to the system is a good part of what a fresh one costs.
+        drop(instance);
+        usage.add_cpu(tidying.elapsed());
+        worker.accounts.add(&invocation, usage);
+        drop((permit, place));
     }
 }
 
@@ -189,7 +200,6 @@ async fn instantiate(
         }
     };
     let around = Surroundings {
-        config: &worker.config,
         logs: &worker.logs,
         turns: &worker.turns,
     };
@@ -200,6 +210,14 @@ async fn instantiate(
         tracing::error!(request.id = %invocation.request, service = %invocation.service, "Could not instantiate: {error:#}");
         End::Fault(if error.is::<wasmtime::PoolConcurrencyLimitError>() { Fault::Overloaded } else { Fault::Instantiate })
     })
+}
+
+/// What the request has used so far, with or without an instance.
+fn usage(instance: Option<&Instance>, meter: &Meter, began: Instant, has_failed: bool) -> Usage {
+    match instance {
+        Some(instance) => instance.usage(began.elapsed(), has_failed),
+        None => Used::default().usage(meter.spent(), began.elapsed(), 0, has_failed),
+    }
 }
 
 /// Ends when nobody reads the answer any more; never, when it was read to its end.

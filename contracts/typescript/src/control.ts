@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "87174822925e6fb3";
+export const CONTRACT_HASH = "4ff2e62b78c93706";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -144,10 +144,6 @@ export interface Credentials {
 
 /** What is left of a tenant: the proof of what was removed, and nothing that names the customer. */
 export interface DeletedTenant {
-  /** When the deletion was done. */
-  deleted_at: string;
-  /** The operator who asked; null: the platform itself. */
-  deleted_by: string | null;
   /** What was removed, counted: schemas, roles, tables, rows, bytes, events; and `left`, which is 0. */
   evidence: Record<string, unknown>;
   /** Its id, which no other tenant gets. */
@@ -317,7 +313,7 @@ export interface Operation {
 }
 
 /** What an operation does. */
-export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import" | "restore";
+export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import";
 
 /** Operations, the newest first. */
 export interface OperationPage {
@@ -426,14 +422,6 @@ export interface RenameTenant {
   release_old_slug?: boolean;
   /** The first label of its host: 1 to 31 of `a-z`, `0-9` and `-`, and no reserved name. */
   slug?: string | null;
-}
-
-/** A tenant to bring back to what an archive says. */
-export interface RestoreTenant {
-  /** Take the archive of another tenant, too. */
-  force?: boolean;
-  /** The tenant, by its id or its slug. It is active or suspended. */
-  tenant: string;
 }
 
 /** A unit of backend code with a single task. */
@@ -611,9 +599,6 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Finishes what was begun on a tenant and stopped half way: after a crash, or after an error. */
     finishOperation: (params: { tenant: string }, options: RequestOptions = {}): Promise<OperationPage> =>
       core.request<OperationPage>({ method: "POST", path: "/api/control/tenants/{tenant}/finish", params }, options),
-    /** Proves that a tenant was deleted: when, by whom, and what was removed, counted. */
-    getEvidence: (params: { tenant: string }, options: RequestOptions = {}): Promise<DeletedTenant> =>
-      core.request<DeletedTenant>({ method: "GET", path: "/api/control/tenants/{tenant}/evidence", params }, options),
     /** The figures of the last 60 seconds. */
     getMeters: (options: RequestOptions = {}): Promise<Meters> =>
       core.request<Meters>({ method: "GET", path: "/api/control/meters" }, options),
@@ -656,9 +641,6 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Gives a tenant another name, another slug, or both. */
     renameTenant: (params: { tenant: string }, body: RenameTenant, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/rename", params, body }, options),
-    /** Brings a tenant back to what an uploaded archive of it says. */
-    restoreTenant: (params: { archive: string }, body: RestoreTenant, options: RequestOptions = {}): Promise<Tenant> =>
-      core.request<Tenant>({ method: "POST", path: "/api/control/archives/{archive}/restore", params, body }, options),
     /** Serves a suspended tenant again. */
     resumeTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/resume", params }, options),

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
     Build, BuildState, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter, LogLines,
-    Meters, NewBuild, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState,
-    Secret, Service, Setting, SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    Meters, NewBuild, NewCluster, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release,
+    ReleaseState, Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice,
+    TenantState, UsageFilter, UsageReport,
 };
-use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
 
 use crate::{EMAIL, PASSWORD};
@@ -218,16 +219,46 @@ impl Platform for Memory {
             state: ClusterState::Down,
             database: "terrace".to_owned(),
             version: None,
+            region: String::new(),
+            plans: None,
+            draining: false,
+            movable: None,
             lanes: 1,
             tenants: 2,
             size_bytes: None,
         }])
     }
 
+    async fn add_cluster(&self, cluster: NewCluster) -> Result<Cluster, Error> {
+        if cluster.host == "nowhere" {
+            return Err(Error::Unavailable("connection refused".to_owned()));
+        }
+        self.drain_cluster(&cluster.name, false).await
+    }
+
+    async fn drain_cluster(&self, name: &ClusterName, draining: bool) -> Result<Cluster, Error> {
+        let mut cluster = self.clusters().await?.remove(0);
+        cluster.name = name.clone();
+        cluster.draining = draining;
+        Ok(cluster)
+    }
+
+    async fn suggest_moves(&self) -> Result<Vec<Suggestion>, Error> {
+        Ok(Vec::new())
+    }
+
     async fn meters(&self) -> Result<Meters, Error> {
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
             None
         }))
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error> {
+        Ok(UsageReport {
+            from: filter.from,
+            until: filter.until,
+            items: Vec::new(),
+        })
     }
 
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {

@@ -38,6 +38,7 @@ pub struct Scratch {
 
 struct Server {
     directory: PathBuf,
+    settings: Vec<(String, String)>,
     postgres: Mutex<Option<Postgres>>,
     connection: Connection,
     pid: AtomicU32,
@@ -56,7 +57,7 @@ impl Scratch {
             match slot.upgrade() {
                 Some(server) => server,
                 None => {
-                    let server = Arc::new(Server::start().await);
+                    let server = Arc::new(Server::start(&[]).await);
                     *slot = Arc::downgrade(&server);
                     server
                 }
@@ -67,7 +68,12 @@ impl Scratch {
 
     /// A database on a server of its own, for a test that stops it or looks at all of it.
     pub async fn alone() -> Self {
-        Self::on(Arc::new(Server::start().await)).await
+        Self::on(Arc::new(Server::start(&[]).await)).await
+    }
+
+    /// The same, with settings of `postgresql.conf`.
+    pub async fn alone_with(settings: &[(&str, &str)]) -> Self {
+        Self::on(Arc::new(Server::start(settings).await)).await
     }
 
     async fn on(server: Arc<Server>) -> Self {
@@ -83,6 +89,45 @@ impl Scratch {
             ..server.connection.clone()
         };
         Self { server, connection }
+    }
+
+    /// A second server that follows this one by streaming replication, with the same databases. This
+    /// one is stopped for a moment while its files are copied.
+    pub async fn standby(&self) -> Self {
+        self.stop().await;
+        let primary = &self.server.connection;
+        let follow = format!(
+            "host={} port={} user={} password={PASSWORD}",
+            primary.socket_dir.display(),
+            primary.port,
+            primary.user
+        );
+        let directory = Server::copy_of(&self.server.directory);
+        let data = directory.join("postgres/data");
+        std::fs::write(data.join("standby.signal"), "").expect("write standby.signal");
+        let settings = data.join("postgresql.auto.conf");
+        let mut text = std::fs::read_to_string(&settings).unwrap_or_default();
+        text.push_str(&format!("primary_conninfo = '{follow}'\n"));
+        std::fs::write(&settings, text).expect("write postgresql.auto.conf");
+        self.start().await;
+        let postgres = Postgres::start(config(&directory, &self.server.settings), &|_| {})
+            .await
+            .expect("start the standby");
+        let server = Arc::new(Server::of(directory, self.server.settings.clone(), postgres).await);
+        let connection = Connection {
+            database: self.connection.database.clone(),
+            ..server.connection.clone()
+        };
+        Self { server, connection }
+    }
+
+    /// Makes a standby the primary.
+    pub async fn promote(&self) {
+        self.admin()
+            .await
+            .batch_execute("SELECT pg_promote()")
+            .await
+            .expect("promote the standby");
     }
 
     /// How to reach the database, as superuser.
@@ -114,7 +159,7 @@ impl Scratch {
     /// Starts it again, over the same data.
     pub async fn start(&self) {
         let mut slot = self.server.postgres.lock().await;
-        let postgres = Postgres::start(config(&self.server.directory), &|_| {})
+        let postgres = Postgres::start(config(&self.server.directory, &self.server.settings), &|_| {})
             .await
             .expect("start the server again");
         self.server.watch(&postgres);
@@ -136,7 +181,7 @@ async fn connect(connection: &Connection) -> Client {
     client
 }
 
-fn config(directory: &Path) -> Config {
+fn config(directory: &Path, settings: &[(String, String)]) -> Config {
     let mut config = Config::in_directory(directory.join("postgres"), directory.join("password"));
     // Nothing of a test has to survive the machine; processes that die are all that is tested.
     config.settings = [
@@ -147,6 +192,7 @@ fn config(directory: &Path) -> Config {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
+    config.settings.extend_from_slice(settings);
     config
 }
 
@@ -155,7 +201,11 @@ fn config(directory: &Path) -> Config {
     reason = "a test that has no database fails here, with the reason"
 )]
 impl Server {
-    async fn start() -> Self {
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let settings: Vec<(String, String)> = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let temporary = std::env::temp_dir();
         let directory = temporary.join(format!("terrace-scratch-{}-{}", std::process::id(), nonce()));
         std::fs::create_dir_all(&directory).expect("create a scratch directory");
@@ -163,16 +213,33 @@ impl Server {
 
         let template = temporary.join(format!("terrace-scratch-template-{}", Uid::effective()));
         let is_first = !copy(&template.join("data"), &directory);
-        let postgres = Postgres::start(config(&directory), &|_| {})
+        let postgres = Postgres::start(config(&directory, &settings), &|_| {})
             .await
             .expect("start a scratch server");
         let postgres = if is_first {
-            keep_template(postgres, &directory, &template).await
+            keep_template(postgres, &directory, &template, &settings).await
         } else {
             postgres
         };
+        Self::of(directory, settings, postgres).await
+    }
+
+    /// Copies a stopped server's files to a place of their own.
+    fn copy_of(from: &Path) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("terrace-scratch-{}-{}", std::process::id(), nonce()));
+        std::fs::create_dir_all(&directory).expect("create a scratch directory");
+        std::fs::write(directory.join("password"), PASSWORD).expect("write the scratch password");
+        assert!(
+            copy(&from.join("postgres/data"), &directory),
+            "copy the files of a server"
+        );
+        directory
+    }
+
+    async fn of(directory: PathBuf, settings: Vec<(String, String)>, postgres: Postgres) -> Self {
         let server = Self {
             directory,
+            settings,
             connection: postgres.connection(),
             pid: AtomicU32::new(0),
             postgres: Mutex::new(None),
@@ -242,7 +309,12 @@ fn copy(template: &Path, directory: &Path) -> bool {
     clippy::expect_used,
     reason = "a test that has no database fails here, with the reason"
 )]
-async fn keep_template(postgres: Postgres, directory: &Path, template: &Path) -> Postgres {
+async fn keep_template(
+    postgres: Postgres,
+    directory: &Path,
+    template: &Path,
+    settings: &[(String, String)],
+) -> Postgres {
     postgres.stop().await.expect("stop the first scratch server");
     let unfinished = template.with_extension(format!("{}-{}", std::process::id(), nonce()));
     std::fs::create_dir_all(&unfinished).expect("create a template directory");
@@ -255,10 +327,13 @@ async fn keep_template(postgres: Postgres, directory: &Path, template: &Path) ->
     if !copied.is_ok_and(|status| status.success()) || std::fs::rename(&unfinished, template).is_err() {
         drop(std::fs::remove_dir_all(&unfinished));
     }
-    tokio::time::timeout(Duration::from_secs(60), Postgres::start(config(directory), &|_| {}))
-        .await
-        .expect("the scratch server starts in time")
-        .expect("start the scratch server again")
+    tokio::time::timeout(
+        Duration::from_secs(60),
+        Postgres::start(config(directory, settings), &|_| {}),
+    )
+    .await
+    .expect("the scratch server starts in time")
+    .expect("start the scratch server again")
 }
 
 fn nonce() -> String {

@@ -31,6 +31,11 @@ pub trait Placements: Send + Sync {
     /// Called once per query and once per transaction, so it answers from memory. A tenant that may
     /// not be served now (unknown, suspended, moving) is an error, which the caller gets unchanged.
     async fn placement(&self, tenant: &TenantId) -> Result<Arc<Placement>, Error>;
+
+    /// Called when a lane may not act for a tenant that it is the lane of: what is remembered is old.
+    /// Looks again. The router then asks for the placement once more, and goes on asking until its
+    /// deadline.
+    async fn look_again(&self, _tenant: &TenantId) {}
 }
 
 /// Where one tenant's data lives.
@@ -97,6 +102,19 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+    /// A primary and its standbys, in any order: whichever of them accepts writes when a connection is
+    /// opened. So a failover needs no change here.
+    Several(Vec<Self>),
+}
+
+impl Address {
+    /// The places to try, one after the other.
+    pub(crate) fn places(&self) -> &[Self] {
+        match self {
+            Self::Several(places) => places,
+            one => std::slice::from_ref(one),
+        }
+    }
 }
 
 /// A statement of the platform itself. It is not guarded and its names are qualified by hand; it runs

@@ -6,18 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use terrace_data_guard::{Guard, Reason, Refusal, Verdict};
+use terrace_data_guard::{Guard, Reason, Refusal, Seal, SealError, Verdict};
 use terrace_ground_ids::{ClusterName, LaneId, TenantId};
 use tokio::time::timeout_at;
 
 use crate::{
-    Config, Error, ErrorKind, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure,
+    Config, Error, ErrorKind, Export, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure,
     pool::LanePool, route::Route, turnstile::Turnstile,
 };
 
 /// How much longer than the server's own timer ours waits, so that the server ends a statement
 /// itself where it can and its connection lives on.
 const TIMER_GRACE: Duration = Duration::from_millis(50);
+
+/// How long to wait before the second look for a tenant that is being moved, and at most between two.
+pub(crate) const LOOK_FIRST: Duration = Duration::from_millis(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs statements of services on the connections of their tenants' lanes. Cheap to clone.
 #[derive(Clone)]
@@ -100,19 +104,82 @@ impl Router {
     /// sees the statement).
     pub async fn query(&self, principal: &Principal, deadline: Instant, sql: &str, params: &[Value]) -> Result<Rows> {
         let verdict = self.inner.check(sql)?;
-        let route = self.inner.route(principal).await?;
+        let mut route = self.inner.route(principal).await?;
         route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
-        let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, params)).await;
-        if outcome.is_err() {
-            route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+        let mut wait = LOOK_FIRST;
+        loop {
+            let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, params)).await;
+            match outcome {
+                Err(error) if is_elsewhere(&error, &route) && Instant::now() < deadline => {
+                    route = self.inner.look_again(principal, &mut wait).await?;
+                }
+                outcome => {
+                    if outcome.is_err() {
+                        route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return outcome;
+                }
+            }
         }
-        outcome
     }
 
     /// A transaction. Nothing is sent, and no connection is taken, before its first statement.
     pub async fn begin(&self, principal: &Principal, deadline: Instant) -> Result<Transaction> {
         let route = self.inner.route(principal).await?;
         Ok(Transaction::new(Arc::clone(&self.inner), route, deadline))
+    }
+
+    /// A connection that sees one moment of the principal's schema, to copy its tables out. For
+    /// exports by the platform, never for a service: what is copied is not parsed by the guard. It
+    /// waits for its turn like a statement of the tenant, and takes one of its connections.
+    pub async fn export(&self, principal: &Principal, deadline: Instant) -> Result<Export> {
+        let route = self.inner.route(principal).await?;
+        within(deadline, Export::begin(Arc::clone(&self.inner), route, deadline)).await
+    }
+
+    /// The fingerprint of a statement that the guard allows; the error of a query when it does not.
+    /// For the seal of a release. Remembered with the verdict.
+    pub fn fingerprint(&self, sql: &str) -> Result<u64> {
+        let verdict = self.inner.check(sql)?;
+        verdict
+            .fingerprint(sql)
+            .ok_or_else(|| Error::new(ErrorKind::Syntax, "the statement has no fingerprint"))
+    }
+
+    /// The list of a sealed release, checked by this router's guard.
+    pub fn seal(&self, statements: &[String]) -> std::result::Result<Seal, SealError> {
+        Seal::of(&self.inner.guard, statements.iter().map(String::as_str))
+    }
+
+    /// One text over the simple protocol, in a transaction that is rolled back. To test the tags.
+    #[doc(hidden)]
+    pub async fn simple_for_tests(
+        &self,
+        principal: &Principal,
+        deadline: Instant,
+        texts: &[&str],
+    ) -> Vec<Result<Rows>> {
+        let route = match self.inner.route(principal).await {
+            Ok(route) => route,
+            Err(error) => return vec![Err(error)],
+        };
+        let mut outcomes = Vec::new();
+        let mut lease = match route.pool.lease(route.number, false).await {
+            Ok(lease) => lease,
+            Err(error) => return vec![Err(error)],
+        };
+        for text in texts {
+            let timeout_ms = timeout_ms(deadline).unwrap_or(1_000);
+            match lease.simple(&route, text, timeout_ms, &self.inner.config).await {
+                Ok(rows) => outcomes.push(Ok(rows)),
+                Err(Failure::Statement(error)) => outcomes.push(Err(error)),
+                Err(failure) => {
+                    outcomes.push(Err(settle(lease, &route, failure, false)));
+                    return outcomes;
+                }
+            }
+        }
+        outcomes
     }
 
     /// What this tenant is doing here. All zero when it has not been seen.
@@ -226,6 +293,15 @@ impl Inner {
         Ok(route)
     }
 
+    /// The way after the lane turned out not to be the tenant's any more, or not yet. This is how the
+    /// requests of a tenant that is being moved wait for it.
+    pub(crate) async fn look_again(&self, principal: &Principal, wait: &mut Duration) -> Result<Arc<Route>> {
+        tokio::time::sleep(*wait).await;
+        *wait = (*wait * 2).min(LOOK_EVERY);
+        self.placements.look_again(&principal.tenant).await;
+        self.route(principal).await
+    }
+
     fn pool(&self, lane: &Arc<Lane>) -> Arc<LanePool> {
         let mut pools = lock(&self.pools);
         if let Some(pool) = pools.get(&lane.id) {
@@ -255,14 +331,22 @@ pub(crate) async fn within<T>(deadline: Instant, work: impl Future<Output = Resu
 /// connections keep prepared. The exact end is the router's own timer.
 pub(crate) fn timeout_ms(deadline: Instant) -> Result<u64> {
     const STEPS_MS: [u64; 12] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000];
+    rounded(deadline, &STEPS_MS)
+}
+
+/// The same for an export, which may take hours.
+pub(crate) fn export_timeout_ms(deadline: Instant) -> Result<u64> {
+    const STEPS_MS: [u64; 5] = [60_000, 600_000, 3_600_000, 21_600_000, 86_400_000];
+    rounded(deadline, &STEPS_MS)
+}
+
+fn rounded(deadline: Instant, steps_ms: &[u64]) -> Result<u64> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(Error::timeout("the deadline of the request has passed"));
     }
-    Ok(STEPS_MS
-        .into_iter()
-        .find(|step| Duration::from_millis(*step) >= left)
-        .unwrap_or(60_000))
+    let step = steps_ms.iter().find(|step| Duration::from_millis(**step) >= left);
+    Ok(step.or(steps_ms.last()).copied().unwrap_or(60_000))
 }
 
 /// Ends a lease after a failure: the connection goes back if it is in order, and is destroyed if it
@@ -298,6 +382,17 @@ pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure,
             lease.destroy();
             Error::new(ErrorKind::Limit, "the result is far larger than a result may be")
         }
+    }
+}
+
+/// Whether PostgreSQL refused the role, which comes before every statement: nothing has run. No
+/// statement that the guard lets through can be refused so.
+pub(crate) fn is_elsewhere(error: &Error, route: &Route) -> bool {
+    let schema = &route.schema;
+    match error.sqlstate.as_deref() {
+        Some("42501") => error.message == format!("permission denied to set role \"{schema}\""),
+        Some("22023") => error.message == format!("role \"{schema}\" does not exist"),
+        _ => false,
     }
 }
 

@@ -1,10 +1,14 @@
 //! Activating a release: every tenant gets the schema and its migrations, then the pointer switches.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, stream};
-use terrace_data_migrate::{Progress, apply_all};
-use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
+use terrace_data_migrate::{Migrations, Progress, Report, apply_all};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
+use tokio_postgres::GenericClient;
 use tracing::info;
 
 use crate::{Directory, Error, ReleaseState, create::lane_of, lifecycle::detached, schemas, view};
@@ -24,11 +28,14 @@ const ROUNDS_MAX: usize = 20;
 // Tenants in creation take care of themselves (create.rs, `finish`).
 const TENANTS: &str = "SELECT id FROM terrace.tenant WHERE state IN ('active', 'suspended') ORDER BY created_at, id";
 
-const LACKING: &str = "SELECT t.id FROM terrace.tenant t
-    LEFT JOIN terrace_events.principal p ON p.tenant_id = t.id AND p.service = $1
-    WHERE t.state IN ('active', 'suspended')
-      AND (p.ready_at IS NULL OR (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) < $2)
-    ORDER BY t.created_at, t.id";
+// Those of them that live on a cluster and have all of the service there.
+const READY: &str = "SELECT p.tenant_id FROM terrace_events.principal p
+    WHERE p.tenant_id = ANY($3) AND p.service = $1 AND p.ready_at IS NOT NULL
+      AND (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) >= $2";
+
+// With their clusters.
+const HOMES: &str = "SELECT t.id, l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
+    WHERE t.state IN ('active', 'suspended') ORDER BY t.created_at, t.id";
 
 impl Directory {
     /// Migrates all tenants to `release`, then serves it. Going back to a retained release is the
@@ -77,11 +84,12 @@ impl Directory {
         // All of them first, so that a migration whose text changed is found; later only the new ones.
         let mut waiting = self.tenants_by(TENANTS, &[]).await?;
         for _ in 0..ROUNDS_MAX {
-            let unready = self
-                .tenants_by(LACKING, &[&service.as_str(), &i64::from(migrations.head())])
-                .await?;
+            let unready = {
+                let client = self.pool.get().await?;
+                self.lacking(&**client, service, migrations.head()).await?
+            };
             self.build_missing(service, &unready).await?;
-            let report = apply_all(&self.pool, &waiting, &migrations, &self.config.migrate, progress).await;
+            let report = self.apply_everywhere(&waiting, &migrations, progress).await?;
             activation.migrated += report.migrated;
             activation.current += report.current;
             if !report.is_complete() {
@@ -126,11 +134,9 @@ impl Directory {
                 &[&service.as_str()],
             )
             .await?;
-        let lacking = transaction
-            .query(LACKING, &[&service.as_str(), &i64::from(head)])
-            .await?;
+        let lacking = self.lacking(&*transaction, service, head).await?;
         if !lacking.is_empty() {
-            return lacking.iter().map(|row| view::parsed(row, 0, "tenant id")).collect();
+            return Ok(lacking);
         }
         transaction
             .execute(
@@ -159,9 +165,9 @@ impl Directory {
     async fn build_missing(&self, service: &ServiceName, tenants: &[TenantId]) -> Result<(), Error> {
         let mut outcomes = stream::iter(tenants.to_vec())
             .map(|tenant| async move {
-                let mut client = self.pool.get().await?;
+                let lane = lane_of(&**self.pool.get().await?, &tenant).await?;
+                let mut client = self.home_of(&tenant).await?.get().await?;
                 let transaction = client.transaction().await?;
-                let lane = lane_of(&*transaction, &tenant).await?;
                 schemas::build(&transaction, &tenant, &lane, std::slice::from_ref(service)).await?;
                 transaction.commit().await?;
                 Ok::<(), Error>(())
@@ -171,6 +177,62 @@ impl Directory {
             outcome?;
         }
         Ok(())
+    }
+
+    /// The tenants that have not all of the service in their homes.
+    async fn lacking(
+        &self,
+        directory: &impl GenericClient,
+        service: &ServiceName,
+        head: u32,
+    ) -> Result<Vec<TenantId>, Error> {
+        let mut lacking = Vec::new();
+        for (cluster, tenants) in by_cluster(directory).await? {
+            let home = self.known_cluster_pool(&cluster).await?.get().await?;
+            let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+            let rows = home.query(READY, &[&service.as_str(), &i64::from(head), &ids]).await?;
+            let ready: BTreeSet<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            lacking.extend(
+                tenants
+                    .iter()
+                    .filter(|tenant| !ready.contains(tenant.as_str()))
+                    .cloned(),
+            );
+        }
+        Ok(lacking)
+    }
+
+    /// Migrates tenants, one cluster after the other.
+    async fn apply_everywhere(
+        &self,
+        tenants: &[TenantId],
+        migrations: &Migrations,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Report, Error> {
+        let homes = {
+            let client = self.pool.get().await?;
+            by_cluster(&**client).await?
+        };
+        let wanted: BTreeSet<&TenantId> = tenants.iter().collect();
+        let mut whole = Report::default();
+        for (cluster, there) in homes {
+            let there: Vec<TenantId> = there.into_iter().filter(|tenant| wanted.contains(tenant)).collect();
+            if there.is_empty() {
+                continue;
+            }
+            if !whole.is_complete() {
+                // What failed on one cluster is not tried on the next.
+                whole.untouched.extend(there);
+                continue;
+            }
+            let pool = self.known_cluster_pool(&cluster).await?;
+            let report = apply_all(&pool, &there, migrations, &self.config.migrate, progress).await;
+            whole.migrated += report.migrated;
+            whole.current += report.current;
+            whole.failed.extend(report.failed);
+            whole.untouched.extend(report.untouched);
+        }
+        Ok(whole)
     }
 
     async fn tenants_by(
@@ -194,4 +256,17 @@ impl Directory {
         client.execute(failed, &[&release.as_str(), &error.to_string()]).await?;
         Ok(())
     }
+}
+
+/// The tenants that are served, by the clusters where they live.
+async fn by_cluster(directory: &impl GenericClient) -> Result<BTreeMap<ClusterName, Vec<TenantId>>, Error> {
+    let mut homes: BTreeMap<ClusterName, Vec<TenantId>> = BTreeMap::new();
+    for row in directory.query(HOMES, &[]).await? {
+        let cluster = view::parsed(&row, 1, "cluster name")?;
+        homes
+            .entry(cluster)
+            .or_default()
+            .push(view::parsed(&row, 0, "tenant id")?);
+    }
+    Ok(homes)
 }

@@ -1,6 +1,6 @@
 //! How to reach the directory's database, and the sizes of what it makes.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use serde::Deserialize;
 use terrace_data_router::Address;
@@ -18,6 +18,10 @@ pub struct Config {
     /// Name of the first cluster. Default `main`.
     #[serde(default = "main_cluster")]
     pub cluster: ClusterName,
+    /// The passwords of the platform's own login on other clusters, by their names. Where there is none,
+    /// the server asks for none.
+    #[serde(default)]
+    pub cluster_passwords: HashMap<ClusterName, String>,
     /// Most tenants in one lane. Default 64.
     #[serde(default = "lane_tenants_max")]
     pub lane_tenants_max: u32,
@@ -46,6 +50,13 @@ pub struct Config {
     /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
     #[serde(default = "archive_max_mib")]
     pub archive_max_mib: u64,
+    /// Milliseconds that a change may take from one cluster to the other for a move to switch. Default 200.
+    #[serde(default = "move_lag_max_ms")]
+    pub move_lag_max_ms: u64,
+    /// Milliseconds for which a switch may keep the tenant's requests waiting; then it is given up and
+    /// tried again. Default 1,000.
+    #[serde(default = "move_pause_max_ms")]
+    pub move_pause_max_ms: u64,
     /// How tenants' schemas are migrated.
     #[serde(default)]
     pub migrate: terrace_data_migrate::Config,
@@ -55,7 +66,7 @@ pub struct Config {
 }
 
 /// A PostgreSQL database and the platform's own login to it.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Directory of the unix socket. Either this or `host`.
@@ -76,33 +87,29 @@ pub struct Endpoint {
     /// Its password.
     #[serde(default)]
     pub password: String,
+    /// The standbys of that server, same database and login: whichever of all of them accepts writes
+    /// is used, so a promotion needs no restart of ours.
+    #[serde(default)]
+    pub standbys: Vec<Place>,
 }
 
-impl Config {
-    /// A configuration with the defaults of every field but these two.
-    pub fn new(database: Endpoint, lane_secret: impl Into<String>) -> Self {
-        Self {
-            database,
-            lane_secret: lane_secret.into(),
-            cluster: main_cluster(),
-            lane_tenants_max: lane_tenants_max(),
-            lane_connections_max: lane_connections_max(),
-            connections_max: connections_max(),
-            base_domain: base_domain(),
-            tenant_site: tenant_site(),
-            console_site: console_site(),
-            spares: spares(),
-            slug_held_days: slug_held_days(),
-            archive_max_mib: archive_max_mib(),
-            migrate: terrace_data_migrate::Config::default(),
-            poll_ms: poll_ms(),
-        }
-    }
+/// Where one server is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Directory of the unix socket. Either this or `host`.
+    #[serde(default)]
+    pub socket_dir: Option<PathBuf>,
+    /// Name or address for TCP. Default `127.0.0.1`.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The port, also in the name of the socket. Default 5432.
+    #[serde(default = "port")]
+    pub port: u16,
 }
 
-impl Endpoint {
-    /// The same place as the router names it.
-    pub fn address(&self) -> Address {
+impl Place {
+    fn address(&self) -> Address {
         match &self.socket_dir {
             Some(dir) => Address::Unix {
                 dir: dir.clone(),
@@ -114,18 +121,73 @@ impl Endpoint {
             },
         }
     }
+}
+
+impl Config {
+    /// A configuration with the defaults of every field but these two.
+    pub fn new(database: Endpoint, lane_secret: impl Into<String>) -> Self {
+        Self {
+            database,
+            lane_secret: lane_secret.into(),
+            cluster: main_cluster(),
+            cluster_passwords: HashMap::new(),
+            lane_tenants_max: lane_tenants_max(),
+            lane_connections_max: lane_connections_max(),
+            connections_max: connections_max(),
+            base_domain: base_domain(),
+            tenant_site: tenant_site(),
+            console_site: console_site(),
+            spares: spares(),
+            slug_held_days: slug_held_days(),
+            archive_max_mib: archive_max_mib(),
+            move_lag_max_ms: move_lag_max_ms(),
+            move_pause_max_ms: move_pause_max_ms(),
+            migrate: terrace_data_migrate::Config::default(),
+            poll_ms: poll_ms(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The same place as the router names it.
+    pub fn address(&self) -> Address {
+        let mut places: Vec<Address> = self.places().iter().map(Place::address).collect();
+        if places.len() == 1 {
+            places.remove(0)
+        } else {
+            Address::Several(places)
+        }
+    }
+
+    /// The first of its places.
+    pub(crate) fn first(&self) -> Place {
+        Place {
+            socket_dir: self.socket_dir.clone(),
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        std::iter::once(self.first())
+            .chain(self.standbys.iter().cloned())
+            .collect()
+    }
 
     pub(crate) fn to_postgres(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        match self.address() {
-            Address::Unix { dir, .. } => config.host_path(dir),
-            Address::Tcp { host, .. } => config.host(host),
-        };
-        config
-            .port(self.port)
-            .dbname(&self.name)
-            .user(&self.user)
-            .password(&self.password);
+        for place in self.places() {
+            match place.address() {
+                Address::Unix { dir, .. } => config.host_path(dir),
+                Address::Tcp { host, .. } => config.host(host),
+                Address::Several(_) => continue,
+            };
+            config.port(place.port);
+        }
+        if !self.standbys.is_empty() {
+            config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        }
+        config.dbname(&self.name).user(&self.user).password(&self.password);
         config
             .application_name("terrace-directory")
             .connect_timeout(std::time::Duration::from_secs(5));
@@ -176,6 +238,14 @@ fn slug_held_days() -> u32 {
 
 fn archive_max_mib() -> u64 {
     4_096
+}
+
+fn move_lag_max_ms() -> u64 {
+    200
+}
+
+fn move_pause_max_ms() -> u64 {
+    1_000
 }
 
 fn poll_ms() -> u64 {

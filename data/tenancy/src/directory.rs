@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use tokio_postgres::NoTls;
 use tracing::warn;
 
-use crate::{Config, Error, Hooks, Snapshot, View, export::Readers, hold::Holds, hooks::NoHooks};
+use crate::{
+    Config, Endpoint, Error, Hooks, Snapshot, View, export::Readers, hold::Holds, homes::Homes, hooks::NoHooks,
+};
 
 /// The directory of one installation. One per process, behind an `Arc`.
 pub struct Directory {
@@ -26,9 +28,11 @@ pub struct Directory {
     pub(crate) migrations: Mutex<HashMap<ReleaseId, Migrations>>,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
+    pub(crate) homes: Homes,
     refreshing: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
+    pub(crate) fences: OnceLock<crate::Fences>,
 }
 
 impl Directory {
@@ -41,18 +45,7 @@ impl Directory {
         if config.lane_secret.len() < 32 {
             return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
         }
-        // Asked before it is given out (some 30 µs): after a restart of PostgreSQL the first caller must
-        // not get a connection that is dead and does not know it yet.
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Verified,
-        };
-        let manager = Manager::from_config(config.database.to_postgres(), NoTls, recycling);
-        let pool = Pool::builder(manager)
-            .max_size(config.connections_max.max(2))
-            .wait_timeout(Some(Duration::from_secs(10)))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::Config(error.to_string()))?;
+        let pool = pool(&config.database, config.connections_max)?;
         let poll = Duration::from_millis(config.poll_ms.max(10));
         let directory = Arc::new(Self {
             holds: Holds::new(pool.clone()),
@@ -62,9 +55,11 @@ impl Directory {
             snapshot: ArcSwap::default(),
             migrations: Mutex::default(),
             readers: Readers::default(),
+            homes: Homes::default(),
             refreshing: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             hooks: OnceLock::new(),
+            fences: OnceLock::new(),
         });
         tokio::spawn(follow(Arc::downgrade(&directory), poll));
         Ok(directory)
@@ -115,6 +110,22 @@ impl Directory {
     pub(crate) fn migrations_lock(&self) -> std::sync::MutexGuard<'_, HashMap<ReleaseId, Migrations>> {
         self.migrations.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connections of the platform's own login to one database.
+pub(crate) fn pool(endpoint: &Endpoint, connections_max: usize) -> Result<Pool, Error> {
+    // Asked before it is given out (some 30 µs): after a restart of PostgreSQL the first caller must
+    // not get a connection that is dead and does not know it yet.
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Verified,
+    };
+    let manager = Manager::from_config(endpoint.to_postgres(), NoTls, recycling);
+    Pool::builder(manager)
+        .max_size(connections_max.max(2))
+        .wait_timeout(Some(Duration::from_secs(10)))
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .build()
+        .map_err(|error| Error::Config(error.to_string()))
 }
 
 async fn follow(directory: Weak<Directory>, every: Duration) {

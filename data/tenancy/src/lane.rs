@@ -3,10 +3,10 @@
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use terrace_ground_ids::LaneId;
+use terrace_ground_ids::{ClusterName, LaneId};
 use tokio_postgres::Transaction;
 
-use crate::{Config, Error};
+use crate::{Directory, Error};
 
 /// The password of a lane: derived, so that no table holds it and every node knows it.
 pub(crate) fn password(secret: &str, login: &str) -> String {
@@ -18,23 +18,27 @@ pub(crate) fn password(secret: &str, login: &str) -> String {
 
 /// Takes a seat in a lane with room, for a tenant whose row the caller writes. The lock makes two creations at once agree on who takes
 /// the last seat, and on who makes the next lane; it is held for one short transaction.
-pub(crate) async fn seat(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, Error> {
+pub(crate) async fn seat(
+    transaction: &Transaction<'_>,
+    directory: &Directory,
+    cluster: &ClusterName,
+) -> Result<LaneId, Error> {
     transaction
         .execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('terrace lanes', 1))",
             &[],
         )
         .await?;
-    let cluster = config.cluster.as_str();
+    let cluster_name = cluster.as_str();
     let free = transaction
         .query_opt(
             "SELECT id FROM terrace.lane WHERE cluster = $1 AND tenants < capacity ORDER BY created_at, id LIMIT 1",
-            &[&cluster],
+            &[&cluster_name],
         )
         .await?;
     let lane: LaneId = match &free {
         Some(row) => crate::view::parsed(row, 0, "lane id")?,
-        None => open(transaction, config).await?,
+        None => open(transaction, directory, cluster).await?,
     };
     transaction
         .execute(
@@ -46,7 +50,8 @@ pub(crate) async fn seat(transaction: &Transaction<'_>, config: &Config) -> Resu
 }
 
 /// A new lane: its login role, and its row.
-async fn open(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, Error> {
+async fn open(transaction: &Transaction<'_>, directory: &Directory, cluster: &ClusterName) -> Result<LaneId, Error> {
+    let config = &directory.config;
     let id = LaneId::random();
     let login = login(&id);
     // The verifier instead of the password, so that a server that logs statements does not log it.
@@ -57,13 +62,19 @@ async fn open(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, 
         "CREATE ROLE \"{login}\" LOGIN NOINHERIT CONNECTION LIMIT {} PASSWORD '{verifier}'",
         limit * 2
     );
-    transaction.batch_execute(&sql).await?;
+    if *cluster == config.cluster {
+        transaction.batch_execute(&sql).await?;
+    } else {
+        // When the transaction does not commit, a login stays that may act for nobody.
+        let home = directory.known_cluster_pool(cluster).await?.get().await?;
+        home.batch_execute(&sql).await?;
+    }
     transaction
         .execute(
             "INSERT INTO terrace.lane (id, cluster, login, capacity, connection_limit) VALUES ($1, $2, $3, $4, $5)",
             &[
                 &id.as_str(),
-                &config.cluster.as_str(),
+                &cluster.as_str(),
                 &login,
                 &i32::try_from(config.lane_tenants_max.max(1)).unwrap_or(i32::MAX),
                 &limit,

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use terrace_ground_ids::{LaneId, ServiceName, TenantId};
-use tokio_postgres::Transaction;
+use tokio_postgres::{GenericClient, Transaction};
 
 use crate::{Error, lane};
 
@@ -27,16 +27,25 @@ pub(crate) async fn build(
         .await?;
     let owner = tenant.owner_role();
     let there = transaction
-        .query_one("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", &[&owner])
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), rolsuper FROM pg_roles WHERE rolname = current_user",
+            &[&owner],
+        )
         .await?;
-    let has_owner: bool = there.try_get(0)?;
+    let (has_owner, is_superuser): (bool, bool) = (there.try_get(0)?, there.try_get(1)?);
     let mut sql = String::new();
+    if !has_owner {
+        write_sql(&mut sql, format_args!("CREATE ROLE \"{owner}\" NOLOGIN;"));
+    }
+    // A login that is no superuser may act for the owner only as its member, and is one no longer than
+    // it has to: each membership makes the next change of role slower.
+    if !is_superuser {
+        write_sql(&mut sql, format_args!("GRANT \"{owner}\" TO CURRENT_USER;"));
+    }
     if !has_owner {
         write_sql(
             &mut sql,
-            format_args!(
-                "CREATE ROLE \"{owner}\" NOLOGIN; ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"
-            ),
+            format_args!("ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"),
         );
     }
     let known = known(transaction, tenant).await?;
@@ -64,6 +73,9 @@ pub(crate) async fn build(
         &mut sql,
         format_args!("INSERT INTO terrace_events.stream (tenant_id) VALUES ('{tenant}') ON CONFLICT DO NOTHING;"),
     );
+    if !is_superuser {
+        write_sql(&mut sql, format_args!("REVOKE \"{owner}\" FROM CURRENT_USER;"));
+    }
     transaction.batch_execute(&sql).await?;
     Ok(())
 }
@@ -79,6 +91,40 @@ pub(crate) async fn member_options(transaction: &Transaction<'_>) -> Result<&'st
     } else {
         ""
     })
+}
+
+/// Whether the platform's own login needs no membership to act for others.
+pub(crate) async fn is_superuser(client: &impl GenericClient) -> Result<bool, Error> {
+    let row = client
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Acts as the owner of the tenant's tables, until [`become_self`]. A login that is no superuser is the
+/// owner's member meanwhile, and nobody else sees it.
+pub(crate) async fn become_owner(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+    let owner = tenant.owner_role();
+    let grant = if is_superuser(transaction).await? {
+        String::new()
+    } else {
+        format!("GRANT \"{owner}\" TO CURRENT_USER;")
+    };
+    transaction
+        .batch_execute(&format!("{grant} SET LOCAL ROLE \"{owner}\""))
+        .await?;
+    Ok(())
+}
+
+/// Acts as the platform again.
+pub(crate) async fn become_self(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+    transaction.batch_execute("SET LOCAL ROLE NONE").await?;
+    if !is_superuser(transaction).await? {
+        transaction
+            .batch_execute(&format!("REVOKE \"{}\" FROM CURRENT_USER", tenant.owner_role()))
+            .await?;
+    }
+    Ok(())
 }
 
 /// What a removal found, for the evidence.
@@ -122,6 +168,14 @@ pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> 
         )
         .await?;
     (removed.tables, removed.bytes) = (row.try_get(0)?, row.try_get(1)?);
+    if !is_superuser(transaction).await? {
+        // Only a member may count and drop what a role owns. The membership goes with the role.
+        let mut grants = String::new();
+        for role in &removed.roles {
+            write_sql(&mut grants, format_args!("GRANT \"{role}\" TO CURRENT_USER;"));
+        }
+        transaction.batch_execute(&grants).await?;
+    }
     removed.rows = rows(transaction, &removed.schemas).await?;
     let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
     for schema in &removed.schemas {

@@ -9,13 +9,13 @@ use std::{
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
-use terrace_data_embedded::testing::Scratch;
+pub use terrace_data_embedded::testing::Scratch;
 use terrace_data_migrate::File;
 use terrace_data_router::{Principal, Router};
-use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
 use tokio_postgres::Client;
 
-use crate::{Config, Directory, Endpoint, Error, Hooks, NewRelease, NewTenant, Step, Tenant};
+use crate::{Config, Directory, Endpoint, Error, Hooks, NewCluster, NewRelease, NewTenant, Step, Tenant};
 
 /// A scratch database with an installed directory, and a router over it.
 pub struct World {
@@ -39,7 +39,11 @@ impl World {
 
     /// The same, with changes to the directory's configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let scratch = Scratch::new().await;
+        Self::on(Scratch::new().await, change).await
+    }
+
+    /// The same over a server that the test has made.
+    pub async fn on(scratch: Scratch, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Self::config(&scratch);
         change(&mut config);
         let directory = Directory::connect(config).expect("a valid configuration");
@@ -52,9 +56,53 @@ impl World {
         }
     }
 
+    /// A directory whose own login is no superuser, as on a managed PostgreSQL: it may create roles and
+    /// owns the database, and that is all.
+    pub async fn managed() -> Self {
+        let scratch = Scratch::new().await;
+        let admin = scratch.admin().await;
+        let database = scratch.connection().database;
+        admin
+            .batch_execute(&format!(
+                "DO $$ BEGIN CREATE ROLE platform LOGIN CREATEROLE CREATEDB PASSWORD 'platform-password';
+                 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+                 ALTER DATABASE {database} OWNER TO platform"
+            ))
+            .await
+            .expect("make a login that is no superuser");
+        let mut config = Self::config(&scratch);
+        "platform".clone_into(&mut config.database.user);
+        "platform-password".clone_into(&mut config.database.password);
+        let directory = Directory::connect(config).expect("a valid configuration");
+        directory.install().await.expect("install the directory");
+        let router = Router::new(terrace_data_router::Config::default(), directory.clone());
+        Self {
+            scratch,
+            directory,
+            router,
+        }
+    }
+
+    /// The login role of a tenant's lane, and its password: for a client that goes around the router.
+    pub async fn lane_login(&self, tenant: &TenantId) -> (String, String) {
+        let row = self
+            .admin()
+            .await
+            .query_one(
+                "SELECT l.login FROM terrace.lane l JOIN terrace.tenant t ON t.lane = l.id WHERE t.id = $1",
+                &[&tenant.as_str()],
+            )
+            .await
+            .expect("the tenant's lane");
+        let login: String = row.get(0);
+        let password = crate::lane::password(&self.directory.config.lane_secret, &login);
+        (login, password)
+    }
+
     /// The configuration of a directory over `scratch`.
     pub fn config(scratch: &Scratch) -> Config {
         let connection = scratch.connection();
+        let password = connection.password.clone();
         let database = Endpoint {
             socket_dir: Some(connection.socket_dir),
             host: None,
@@ -62,8 +110,29 @@ impl World {
             name: connection.database,
             user: connection.user,
             password: connection.password,
+            standbys: Vec::new(),
         };
-        Config::new(database, "a secret of thirty-two characters")
+        let mut config = Config::new(database, "a secret of thirty-two characters");
+        // Every scratch server has the same.
+        config.cluster_passwords.insert(second(), password);
+        config
+    }
+
+    /// Adds another scratch server as the cluster `second`.
+    pub async fn add_second(&self, scratch: &Scratch) {
+        let connection = scratch.connection();
+        let new = NewCluster {
+            name: second(),
+            address: terrace_data_router::Address::Unix {
+                dir: connection.socket_dir,
+                port: connection.port,
+            },
+            database: connection.database,
+            login: Some(connection.user),
+            region: "north".to_owned(),
+            plans: None,
+        };
+        self.directory.add_cluster(new).await.expect("add a cluster");
     }
 
     /// Another node's directory over the same database, or the same node's after a restart.
@@ -114,6 +183,20 @@ impl World {
     }
 }
 
+/// The name of the other cluster.
+#[expect(clippy::expect_used, reason = "a constant name")]
+pub fn second() -> ClusterName {
+    "second".parse().expect("a cluster's name")
+}
+
+/// What a server needs so that tenants can be moved away from it, and quickly copied to it.
+pub const MOVABLE: [(&str, &str); 4] = [
+    ("wal_level", "logical"),
+    ("wal_retrieve_retry_interval", "100ms"),
+    ("max_worker_processes", "16"),
+    ("max_logical_replication_workers", "8"),
+];
+
 /// The service of a tenant, as the router wants it.
 #[expect(
     clippy::expect_used,
@@ -141,6 +224,7 @@ pub fn new_tenant(slug: &str) -> NewTenant {
         slug: slug.parse().expect("a slug"),
         name: slug.to_owned(),
         plan: "free".to_owned(),
+        region: None,
         context: None,
         actor: Some("test".to_owned()),
     }

@@ -19,10 +19,10 @@ use terrace_capabilities_token::Token;
 use terrace_compute_engine::{Capability, Engine};
 use terrace_compute_gateway::{Gateway, Parts};
 use terrace_data_router::Router;
-use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator};
+use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator, Place};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_live::Live;
-use terrace_events_log::{Bell, Log, Postgres, Retention, poll};
+use terrace_events_log::{Bell, Log, Retention, poll};
 use terrace_ground_ids::TenantId;
 use terrace_ground_telemetry::Meters;
 use terrace_ground_token::Keys;
@@ -35,9 +35,11 @@ use super::{
     calls::ThroughGateway,
     control::Plane,
     deliver::{Delivery, ServiceHooks},
-    deployments::Deployments,
-    operator_token,
+    deployments::{Deployments, SqlSeals},
+    metrics, operator_token,
     settings::Settings,
+    streams::Streams,
+    usage::Metering,
 };
 use crate::{config::Config, secrets::Secrets};
 
@@ -62,7 +64,7 @@ impl Node {
         let router = Arc::new(Router::new(config.router.clone(), directory.clone()));
 
         // Events: one log, one bell, streams to browsers.
-        let log: Arc<dyn Log> = Arc::new(Postgres::new(directory.pool().clone()));
+        let log: Arc<dyn Log> = Arc::new(Streams::new(directory.clone()));
         let bell = Bell::new();
         let live = Live::new(config.live.clone(), log.clone(), bell.clone());
 
@@ -70,16 +72,18 @@ impl Node {
         let keys = Keys::from_seed(&secrets.bytes("tokens")?);
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
+        let sql = Sql::new(router.clone(), Arc::new(move |tenant, seq| ring.ring(tenant, seq)));
+        let sql_seals = SqlSeals {
+            seals: sql.seals(),
+            router: router.clone(),
+        };
         let settings = Arc::new(Settings::new(
             directory.clone(),
             Sealer::new(&secrets.bytes("sealing")?),
         ));
         let cache = Arc::new(Store::new(&config.cache));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
-            Arc::new(Sql::new(
-                router.clone(),
-                Arc::new(move |tenant, seq| ring.ring(tenant, seq)),
-            )),
+            Arc::new(sql),
             Arc::new(Events),
             Arc::new(Clock),
             Arc::new(LogCapability),
@@ -112,20 +116,21 @@ impl Node {
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
-        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone()).await?;
+        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone(), sql_seals).await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
         let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone()));
         let dispatcher = Arc::new(Dispatcher::new(
             config.dispatch.clone(),
             log.clone(),
             bell.clone(),
-            directory.pool().clone(),
+            Streams::new(directory.clone()),
             deliver,
             Subscriptions::new(),
         ));
         deployments.subscribe(dispatcher.clone()).await;
 
         // The control plane.
+        let metering = Metering::new(engine.clone(), directory.clone(), bell.clone());
         make_operator(&directory, secrets).await?;
         let plane = Arc::new(Plane::new(
             directory.clone(),
@@ -133,19 +138,21 @@ impl Node {
             meters,
             engine.logs().clone(),
             settings,
+            metering.clone(),
         ));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
 
         tokio::spawn(poll(log.clone(), bell, terrace_events_log::Config::default()));
         tokio::spawn(dispatcher.run());
+        tokio::spawn(metering.clone().run());
         tokio::spawn(forget_old_events(log));
         tokio::spawn(follow_tenants(directory.clone(), router, live, cache));
         tokio::spawn(tend_tenants(directory));
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
-            internal: terrace_control::internal(state.clone()),
+            internal: terrace_control::internal(state.clone()).merge(scraped(metering)),
             closing: state,
         })
     }
@@ -154,6 +161,12 @@ impl Node {
     pub(crate) fn close(&self) {
         self.closing.close();
     }
+}
+
+/// What a scraper may ask for; like everything below `/internal`, on the node's own address only.
+fn scraped(metering: Arc<Metering>) -> axum::Router {
+    let show = async move || metrics::answer(metering.counted().await);
+    axum::Router::new().route("/internal/metrics", axum::routing::get(show))
 }
 
 /// True when the database is not there yet, so that trying again may help.
@@ -175,19 +188,30 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
         .database
         .parse()
         .context("read --database: expected text like `host=/run/postgresql user=terrace dbname=terrace`")?;
-    let (socket_dir, host) = match parsed.get_hosts().first() {
-        Some(tokio_postgres::config::Host::Unix(folder)) => (Some(folder.clone()), None),
-        Some(tokio_postgres::config::Host::Tcp(host)) => (None, Some(host.clone())),
-        None => (None, None),
-    };
+    // `host=a,b port=5432,5433`: a primary and its standbys, in any order. One port is everybody's.
+    let ports = parsed.get_ports();
+    let mut places = parsed.get_hosts().iter().enumerate().map(|(index, host)| {
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let (socket_dir, host) = match host {
+            tokio_postgres::config::Host::Unix(folder) => (Some(folder.clone()), None),
+            tokio_postgres::config::Host::Tcp(host) => (None, Some(host.clone())),
+        };
+        Place { socket_dir, host, port }
+    });
+    let first = places.next().unwrap_or(Place {
+        socket_dir: None,
+        host: None,
+        port: ports.first().copied().unwrap_or(5432),
+    });
     let password = match parsed.get_password() {
         Some(password) => String::from_utf8_lossy(password).into_owned(),
         None => secrets.text("postgres", "")?,
     };
     let database = Endpoint {
-        socket_dir,
-        host,
-        port: parsed.get_ports().first().copied().unwrap_or(5432),
+        socket_dir: first.socket_dir,
+        host: first.host,
+        port: first.port,
+        standbys: places.collect(),
         name: parsed.get_dbname().unwrap_or("terrace").to_owned(),
         user: parsed.get_user().unwrap_or("terrace").to_owned(),
         password,
@@ -195,6 +219,14 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     let mut tenancy = tenancy::Config::new(database, HEXLOWER.encode(&secrets.bytes("lanes")?));
     tenancy.base_domain.clone_from(&config.base_domain.0);
     tenancy.connections_max = config.node.directory_connections;
+    for (name, password) in secrets.beginning_with("cluster-")? {
+        let name = name
+            .parse()
+            .with_context(|| format!("the secret cluster-{name} is named after no cluster"))?;
+        tenancy.cluster_passwords.insert(name, password);
+    }
+    tenancy.move_lag_max_ms = config.tenants.move_lag_max_ms;
+    tenancy.move_pause_max_ms = config.tenants.move_pause_max_ms;
     tenancy.spares = config.tenants.spares;
     tenancy.slug_held_days = config.tenants.slug_held_days;
     tenancy.archive_max_mib = config.tenants.archive_max_mib;

@@ -7,9 +7,12 @@ use std::{
 };
 
 use anyhow::Context;
+use terrace_capabilities_sql::Seals;
 use terrace_compute_engine::{Engine, ReleaseSpec};
 use terrace_compute_gateway::{Deployed, Gateway, Services};
 use terrace_contracts_openapi::Contract;
+use terrace_data_guard::Seal;
+use terrace_data_router::Router;
 use terrace_data_tenancy::Directory;
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_ground_ids::{ReleaseId, ServiceName};
@@ -32,6 +35,34 @@ pub(crate) struct Deployments {
     gateway: Arc<Gateway>,
     loaded: Mutex<HashMap<ReleaseId, Loaded>>,
     dispatcher: OnceLock<Arc<Dispatcher>>,
+    sql_seals: SqlSeals,
+}
+
+/// What seals a release: the lists of the `sql` capability, and the router whose guard checks them.
+#[derive(Clone)]
+pub(crate) struct SqlSeals {
+    pub(crate) seals: Arc<Seals>,
+    pub(crate) router: Arc<Router>,
+}
+
+impl SqlSeals {
+    /// The seal that this manifest asks for; `None` when it asks for none. A seal without a list would
+    /// refuse everything, so it is refused itself.
+    pub(crate) fn read(&self, manifest: &Manifest) -> Result<Option<Seal>, String> {
+        if !manifest.sealed_sql {
+            return Ok(None);
+        }
+        if manifest.statements.is_empty() && manifest.capabilities.iter().any(|name| name == "sql") {
+            return Err(
+                "sealed_sql needs a list of statements: run the service's tests, which write statements.sql beside service.toml, and deploy it with the bundle"
+                    .to_owned(),
+            );
+        }
+        self.router
+            .seal(&manifest.statements)
+            .map(Some)
+            .map_err(|error| error.to_string())
+    }
 }
 
 impl Deployments {
@@ -40,6 +71,7 @@ impl Deployments {
         directory: Arc<Directory>,
         engine: Engine,
         gateway: Arc<Gateway>,
+        sql_seals: SqlSeals,
     ) -> anyhow::Result<Arc<Self>> {
         let deployments = Arc::new(Self {
             directory,
@@ -47,6 +79,7 @@ impl Deployments {
             gateway,
             loaded: Mutex::default(),
             dispatcher: OnceLock::new(),
+            sql_seals,
         });
         deployments.apply().await.context("load the services")?;
         let following = deployments.clone();
@@ -124,6 +157,11 @@ impl Deployments {
         self.load(release).await.map_err(|error| format!("{error:#}"))
     }
 
+    /// Whether this manifest's seal, if it has one, can be kept.
+    pub(crate) fn check_seal(&self, manifest: &Manifest) -> Result<(), String> {
+        self.sql_seals.read(manifest).map(drop)
+    }
+
     /// Compiles and links what may become a release, and forgets it: what is wrong with it shows here.
     pub(crate) async fn check(&self, spec: ReleaseSpec) -> Result<(), String> {
         self.engine
@@ -138,6 +176,9 @@ impl Deployments {
         let component = self.directory.component(id).await?;
         let manifest = Manifest::parse(&facts.manifest).map_err(anyhow::Error::msg)?;
         let contract = Contract::parse(facts.contract.as_bytes())?;
+        if let Some(seal) = self.sql_seals.read(&manifest).map_err(anyhow::Error::msg)? {
+            self.sql_seals.seals.put(id.clone(), seal);
+        }
         let spec = manifest.spec(id.clone(), component.into());
         let release = self.engine.load(spec).await?;
         let deployed = Arc::new(Deployed {

@@ -18,6 +18,8 @@ use terrace_compute_engine::{Body, Config, Engine, Error, Fault, Release, Releas
 use terrace_ground_ids::{ReleaseId, RequestId, TenantId};
 use wasmtime::component::Linker;
 
+mod canary;
+
 const ANSWER: &str = "(call $answer (local.get $outparam))";
 const LOOP: &str = "(loop $again (br $again))";
 const TRAP: &str = "unreachable";
