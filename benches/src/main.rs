@@ -4,6 +4,7 @@
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
 mod gauntlet;
+mod lifecycle;
 mod load;
 mod machine;
 mod native;
@@ -34,7 +35,7 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "rest", "many"];
+    let known = ["task", "sandbox", "tenants", "lifecycle", "rest", "many"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -50,6 +51,9 @@ fn main() -> Result<()> {
         }
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);
+        }
+        if wanted("lifecycle") {
+            figures.extend(lifecycle::measure().await?);
         }
         if wanted("rest") {
             figures.extend(rest::measure().await?);

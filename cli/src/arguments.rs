@@ -68,7 +68,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Customers: list, show, create, delete
+    /// Customers: list, show, create, suspend, resume, rename, plan, export, import, restore, delete
     #[command(subcommand, visible_alias = "tenants")]
     Tenant(Tenant),
     /// Units of backend code and their releases: list, show, deploy, activate
@@ -153,6 +153,64 @@ pub(crate) enum Tenant {
         after_help = "Without --owner-email nobody can sign in to it yet. Without a password one is made and printed once.\n\nExamples:\n  terrace tenant create acme --name Acme\n  terrace tenant create acme --plan team --owner-email ada@acme.example --owner-name \"Ada Lovelace\"\n  pass acme/ada | terrace tenant create acme --owner-email ada@acme.example --owner-password-stdin"
     )]
     Create(CreateTenant),
+    /// Put a tenant on hold: its members are refused, its events wait, its data stays
+    #[command(
+        after_help = "Returns when what ran in it has ended; other nodes follow within a second.\n\nExamples:\n  terrace tenant suspend acme"
+    )]
+    Suspend(TenantName),
+    /// Serve a suspended tenant again; its events go on where they stopped
+    #[command(after_help = "Examples:\n  terrace tenant resume acme")]
+    Resume(TenantName),
+    /// Change what a tenant pays for
+    #[command(
+        after_help = "Services that want to know are told: their limits change at once.\n\nExamples:\n  terrace tenant plan acme team"
+    )]
+    Plan {
+        #[command(flatten)]
+        tenant: TenantName,
+        /// The new plan: free or team
+        plan: String,
+    },
+    /// Give a tenant another name, another slug, or both
+    #[command(
+        after_help = "With a new slug it has a new host; the old one answers unknown-host, and no other tenant may have it for\n30 days, unless --release-old-slug is given. Id, data and sessions stay.\n\nExamples:\n  terrace tenant rename acme --name \"Acme Works\"\n  terrace tenant rename acme --slug acme-works\n  terrace tenant rename acme --slug acme-works --release-old-slug"
+    )]
+    Rename(RenameTenant),
+    /// Write a tenant to an archive, at one moment, while it is in use
+    #[command(
+        after_help = "The archive is described in docs/reference/archive.md. It holds all of the tenant's data: keep it as you keep\nthe database.\n\nExamples:\n  terrace tenant export acme\n  terrace tenant export acme -o backup/acme.terrace --overwrite\n  terrace tenant export acme -o - | ssh vault 'cat > acme.terrace'"
+    )]
+    Export(ExportTenant),
+    /// Make a new tenant from an archive, of this Terrace or of another
+    #[command(
+        after_help = "All of the archive is checked before anything is written. An import that was interrupted is finished by\nitself, or by `terrace tenant finish`; `terrace tenant delete` undoes it.\n\nExamples:\n  terrace tenant import acme.terrace --slug acme2\n  terrace tenant import acme.terrace --slug acme --name Acme --plan team"
+    )]
+    Import(ImportTenant),
+    /// Bring a tenant back to what an archive of it says
+    #[command(
+        after_help = "It is made beside the tenant, which is served meanwhile, and verified; then the two change places in one moment.\nThe tenant keeps its id, names, plan and settings. What it was before is kept as a suspended tenant of its own,\nwith all that was written since the archive was made: look at it, and delete it when it is not needed any more.\nA tenant that was deleted is not restored; `terrace tenant import --force` makes a new one of its archive.\n\nExamples:\n  terrace tenant restore acme acme.terrace\n  terrace tenant restore acme backup/acme.terrace --yes"
+    )]
+    Restore(RestoreTenant),
+    /// Prove that a tenant was deleted: when, by whom, and what was removed
+    #[command(
+        after_help = "It is kept under the id that the tenant had; `terrace tenant operations` lists ids of tenants that are gone.\n\nExamples:\n  terrace tenant evidence t_7f3k9q2m\n  terrace tenant evidence t_7f3k9q2m --json > deletion-of-acme.json"
+    )]
+    Evidence(TenantName),
+    /// What is done to tenants, and what was done to one of them
+    #[command(
+        visible_alias = "ops",
+        after_help = "A tenant that was deleted is found by its id.\n\nExamples:\n  terrace tenant operations\n  terrace tenant operations acme\n  terrace tenant operations t_7f3k9q2m --json | jq '.items[0].evidence'"
+    )]
+    Operations {
+        /// Its slug or its id; all tenants when absent
+        tenant: Option<String>,
+    },
+    /// Finish what was begun on a tenant and stopped half way
+    #[command(
+        visible_alias = "resume-operation",
+        after_help = "Nodes do so by themselves; this does it now, and says why if it cannot be done.\n\nExamples:\n  terrace tenant finish acme"
+    )]
+    Finish(TenantName),
     /// Delete a tenant and all its data; there is no way back
     #[command(
         visible_alias = "rm",
@@ -192,6 +250,67 @@ pub(crate) struct CreateTenant {
     /// Read the first member's password from standard input
     #[arg(long, requires = "owner_email")]
     pub(crate) owner_password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// The new first label of its host
+    #[arg(long, required_unless_present = "name")]
+    pub(crate) slug: Option<String>,
+    /// The new name, to show
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Let others have the old slug at once
+    #[arg(long, requires = "slug")]
+    pub(crate) release_old_slug: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// Where to; `-` is standard output. The tenant's name and `.terrace` when absent
+    #[arg(long, short, value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportTenant {
+    /// The archive
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The first label of its host
+    #[arg(long)]
+    pub(crate) slug: String,
+    /// Its name, to show; the archive's when absent
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it pays for: free or team; the archive's when absent
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+    /// Bring back a tenant that was deleted here
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// The archive
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Take the archive of another tenant, too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,5 @@
 // A control API in memory, for `npm run dev` and browser tests: the same contract, and traffic that moves.
-import type { Build, Cluster, CreateTenant, Meters, MetersError, Release, Service, Site, Tenant } from '@terrace/client/control';
+import type { Build, Cluster, CreateTenant, Meters, MetersError, Operation, Release, RenameTenant, Service, Site, Tenant } from '@terrace/client/control';
 import { mockBackend, MockProblem, type MockRequest } from '@terrace/site/mock';
 import type { Plugin } from 'vite';
 
@@ -38,12 +38,54 @@ function site(name: string, title: string, builds: [id: string, age: number, fil
   return { name, title, current: all[0] ?? null, builds: all };
 }
 
+const STEPS: Record<string, string[]> = {
+  create: ['claimed', 'hooked', 'active'],
+  suspend: ['suspended', 'quiet'],
+  resume: ['resumed'],
+  plan: ['planned', 'told'],
+  rename: ['reserved', 'renamed'],
+};
+
+function find<T>(list: T[], is: (one: T) => boolean): T {
+  const found = list.find(is);
+  if (!found) throw new MockProblem(404, 'not-found', 'Not found');
+  return found;
+}
+
 class World {
   tenants: Tenant[] = [];
+  operations: Operation[] = [];
   services: Service[] = [];
   sites: Site[] = [];
   clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
   errors: MetersError[] = [];
+
+  /** Changes a tenant, and puts on record that somebody did. */
+  change(id: string | undefined, kind: Operation['kind'], change: Partial<Tenant>): Tenant {
+    const found = find(this.tenants, (one) => one.id === id || one.slug === id);
+    Object.assign(found, change);
+    this.record(found, kind, 0);
+    return found;
+  }
+
+  record(of: Tenant, kind: Operation['kind'], age: number): void {
+    this.operations.unshift({
+      id: this.operations.length + 1,
+      tenant: of.id,
+      slug: of.slug,
+      kind,
+      state: 'done',
+      steps: (STEPS[kind] ?? []).map((step) => ({ step, at: back(age) })),
+      remaining: [],
+      actor: OPERATOR.name,
+      error: null,
+      attempts: 0,
+      retry_at: null,
+      started_at: back(age),
+      finished_at: back(age),
+      evidence: {},
+    });
+  }
 
   constructor(readonly busy: boolean) {
     if (!busy) return;
@@ -53,6 +95,7 @@ class World {
       tenant('t_m6p3r9ke', 'initech', 'Initech', 'free', 5 * HOUR),
       tenant('t_z2v7h5cs', 'umbrella', 'Umbrella Health Services', 'team', 300 * HOUR, 'suspended'),
     ];
+    for (const one of this.tenants) this.record(one, 'create', Date.now() - Date.parse(one.created_at));
     const data = ['sql', 'events', 'clock', 'log'];
     this.services = [
       service('billing', 'Billing', [release('billing', 'r_8c2m4x7q9d', 3 * HOUR, 'active', 512_331, data)]),
@@ -134,11 +177,6 @@ export function mock(): Plugin {
     if (!/session=operator/.test(cookie)) throw new MockProblem(401, 'unauthenticated', 'Please sign in');
     return { operator: OPERATOR, expires_at: new Date(Date.now() + 12 * HOUR).toISOString() };
   };
-  const find = <T>(list: T[], is: (one: T) => boolean): T => {
-    const found = list.find(is);
-    if (!found) throw new MockProblem(404, 'not-found', 'Not found');
-    return found;
-  };
   const page = (items: unknown[]) => ({ body: { items, next_page_token: null } });
 
   return mockBackend(
@@ -170,6 +208,22 @@ export function mock(): Plugin {
       'GET /api/control/tenants/:tenant': ({ params }) => ({
         body: find(world.tenants, ({ id, slug }) => id === params['tenant'] || slug === params['tenant']),
       }),
+      'GET /api/control/tenants/:tenant/operations': ({ params }) => ({
+        body: { items: world.operations.filter(({ tenant }) => tenant === params['tenant']) },
+      }),
+      'POST /api/control/tenants/:tenant/finish': ({ params }) => ({
+        body: { items: world.operations.filter(({ tenant }) => tenant === params['tenant']) },
+      }),
+      'POST /api/control/tenants/:tenant/suspend': ({ params }) => ({ body: world.change(params['tenant'], 'suspend', { state: 'suspended' }) }),
+      'POST /api/control/tenants/:tenant/resume': ({ params }) => ({ body: world.change(params['tenant'], 'resume', { state: 'active' }) }),
+      'POST /api/control/tenants/:tenant/plan': ({ params, body }) => ({ body: world.change(params['tenant'], 'plan', { plan: body?.plan }) }),
+      'POST /api/control/tenants/:tenant/rename': ({ params, body }) => {
+        const { slug, name } = body as RenameTenant;
+        if (slug && world.tenants.some((one) => one.slug === slug)) {
+          throw new MockProblem(409, 'conflict', 'Conflict', 'The slug is taken.', [{ pointer: '/slug', detail: 'This slug is taken.' }]);
+        }
+        return { body: world.change(params['tenant'], 'rename', { ...(slug ? { slug, host: `${slug}.localhost` } : {}), ...(name ? { name } : {}) }) };
+      },
       'DELETE /api/control/tenants/:tenant': ({ params }) => {
         const gone = find(world.tenants, ({ id }) => id === params['tenant']);
         world.tenants = world.tenants.filter((one) => one !== gone);

@@ -13,7 +13,8 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    State, authentication::COOKIE, clusters, logs, meters, services, session, settings, sites, tenants, usage,
+    State, archives, authentication::COOKIE, clusters, logs, meters, operations, services, session, settings, sites,
+    tenants, usage,
 };
 
 /// Every operation. `protect` is applied to all of them but sign-in, so a new operation needs a
@@ -26,6 +27,19 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(tenants::create))
         .routes(routes!(tenants::show))
         .routes(routes!(tenants::delete))
+        .routes(routes!(tenants::suspend))
+        .routes(routes!(tenants::resume))
+        .routes(routes!(tenants::plan))
+        .routes(routes!(tenants::rename))
+        .routes(routes!(tenants::export))
+        .routes(routes!(tenants::operations))
+        .routes(routes!(tenants::finish))
+        .routes(routes!(tenants::evidence))
+        .routes(routes!(operations::list))
+        .routes(routes!(archives::create))
+        .routes(routes!(archives::put_part))
+        .routes(routes!(archives::import))
+        .routes(routes!(archives::restore))
         .routes(routes!(services::list))
         .routes(routes!(services::create_release))
         .routes(routes!(services::activate))
@@ -75,6 +89,8 @@ fn head() -> OpenApi {
         .tags(Some([
             tag("session", "Signing in as an operator"),
             tag("tenants", "Customers, and where their data lives"),
+            tag("operations", "What is done to tenants, step by step"),
+            tag("archives", "Tenants on their way in"),
             tag("services", "Units of backend code, and their releases"),
             tag("sites", "Static frontends, and their builds"),
             tag("clusters", "PostgreSQL servers"),

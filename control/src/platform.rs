@@ -9,8 +9,8 @@ use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
 use crate::{
-    Build, Cluster, EdgeSnapshot, LogFilter, LogLines, Meters, NewSetting, Plan, Release, Service, Setting,
-    SettingKind, SettingRef, Site, Tenant, UsageFilter, UsageReport,
+    Build, Cluster, DeletedTenant, EdgeSnapshot, Lifecycle, LogFilter, LogLines, Meters, NewSetting, Plan, Release,
+    Service, Setting, SettingKind, SettingRef, Site, Tenant, UsageFilter, UsageReport,
 };
 
 /// The platform, as operators and the edge see it.
@@ -29,10 +29,13 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Creates a tenant with the schemas of every service, and runs the services' hooks. It returns
     /// when the tenant can be used. [`Error::Conflict`] if the slug is taken.
-    async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, Error>;
+    async fn create_tenant(&self, tenant: NewTenant, operator: &str) -> Result<Tenant, Error>;
 
-    /// Deletes a tenant with all its data. It returns when nothing is left.
-    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error>;
+    /// Deletes a tenant with all its data. It returns when nothing is left, with what was removed.
+    async fn delete_tenant(&self, tenant: &TenantRef, operator: &str) -> Result<DeletedTenant, Error>;
+
+    /// What else is done to tenants.
+    fn lifecycle(&self) -> &dyn Lifecycle;
 
     /// Every service with its releases, in the order of their names; releases newest first.
     async fn services(&self) -> Result<Vec<Service>, Error>;

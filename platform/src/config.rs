@@ -15,6 +15,8 @@ pub struct Config {
     pub edge: terrace_edge::Config,
     /// The node process.
     pub node: Node,
+    /// What is kept ready, kept back and taken in for tenants.
+    pub tenants: Tenants,
     /// How requests are taken.
     pub gateway: terrace_compute_gateway::Config,
     /// How services are run.
@@ -59,6 +61,29 @@ impl Default for Node {
         Self {
             port: 8081,
             directory_connections: 8,
+        }
+    }
+}
+
+/// What is kept ready, kept back and taken in for tenants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenants {
+    /// Tenants without a name that are made in advance, so that a creation only takes one; about half
+    /// a megabyte each. Default 4; 0 makes none.
+    pub spares: u32,
+    /// Days for which a renamed tenant's old slug is kept from others. Default 30.
+    pub slug_held_days: u32,
+    /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
+    pub archive_max_mib: u64,
+}
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self {
+            spares: 4,
+            slug_held_days: 30,
+            archive_max_mib: 4_096,
         }
     }
 }

@@ -9,6 +9,7 @@ mod compose;
 mod control;
 mod deliver;
 mod deployments;
+mod lifecycle;
 mod logs;
 mod manifest;
 mod metrics;

@@ -10,6 +10,8 @@ mod durability;
 mod egress;
 mod graph;
 mod house;
+mod killed;
+mod lifecycle;
 mod locks;
 mod presentation;
 mod privacy;

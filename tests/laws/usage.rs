@@ -52,7 +52,7 @@ async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
     .unwrap();
     let client = terrace.client();
     let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let grace = client.sign_in("globex", "grace@globex.example").await.unwrap();
+    let grace = client.sign_in("globex", "gus@globex.example").await.unwrap();
     let node = terrace.pid(Part::Node).unwrap();
     let post = async |session, path: &str| client.call(session, Method::POST, path, None).await.unwrap();
 

@@ -1,9 +1,11 @@
 //! One file for each noun: asks the API and shows the answer.
 
+mod archive;
 mod deploy;
 mod login;
 mod logs;
 mod meters;
+mod operations;
 mod service;
 mod setting;
 mod site;

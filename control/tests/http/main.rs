@@ -4,6 +4,7 @@
 
 mod access;
 mod input;
+mod lifecycle;
 mod memory;
 mod settings;
 mod streams;

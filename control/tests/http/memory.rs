@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
-    NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Setting,
-    SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
+    Build, BuildState, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter, LogLines,
+    Meters, NewBuild, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState,
+    Secret, Service, Setting, SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter,
+    UsageReport,
 };
 use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -20,7 +21,8 @@ use crate::{EMAIL, PASSWORD};
 
 pub(crate) struct Memory {
     operator: OperatorRecord,
-    tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    pub(crate) tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    pub(crate) parts: Mutex<BTreeMap<u32, Bytes>>,
     settings: Mutex<Vec<Setting>>,
     meters: NodeMeters,
 }
@@ -36,6 +38,7 @@ impl Memory {
         Self {
             operator,
             tenants: Mutex::default(),
+            parts: Mutex::default(),
             settings: Mutex::default(),
             meters: NodeMeters::default(),
         }
@@ -86,7 +89,7 @@ impl Platform for Memory {
         found.ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
     }
 
-    async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, Error> {
+    async fn create_tenant(&self, new: NewTenant, _: &str) -> Result<Tenant, Error> {
         if new.slug.as_str() == "broken" {
             return Err(Error::Internal("password=hunter2 in a connection string".into()));
         }
@@ -110,15 +113,25 @@ impl Platform for Memory {
                 schemas: Vec::new(),
             },
             created_at: Timestamp::now(),
+            operation: None,
         };
         tenants.insert(new.slug, tenant.clone());
         Ok(tenant)
     }
 
-    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error> {
-        let slug = self.tenant(tenant).await?.slug;
+    async fn delete_tenant(&self, tenant: &TenantRef, _: &str) -> Result<DeletedTenant, Error> {
+        let Tenant { id, slug, .. } = self.tenant(tenant).await?;
         self.tenants.lock().unwrap().remove(&slug);
-        Ok(())
+        Ok(DeletedTenant {
+            id,
+            deleted_at: Timestamp::now(),
+            deleted_by: None,
+            evidence: serde_json::json!({"rows": 3, "left": 0}),
+        })
+    }
+
+    fn lifecycle(&self) -> &dyn Lifecycle {
+        self
     }
 
     async fn services(&self) -> Result<Vec<Service>, Error> {

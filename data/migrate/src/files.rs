@@ -73,6 +73,16 @@ impl Migrations {
         &self.list
     }
 
+    /// The first ones, up to this number: what a schema had that was exported then.
+    #[must_use]
+    pub fn upto(&self, number: u32) -> Self {
+        let list = self.list.iter().filter(|migration| migration.number <= number);
+        Self {
+            service: self.service.clone(),
+            list: list.cloned().collect(),
+        }
+    }
+
     /// The number of the last one; 0 for none. A schema at this number is ready for the release.
     pub fn head(&self) -> u32 {
         self.list.last().map_or(0, |migration| migration.number)

@@ -36,6 +36,16 @@ pub struct Config {
     /// The site of operators, at `console.<base_domain>`. Default `console`.
     #[serde(default = "console_site")]
     pub console_site: SiteName,
+    /// Tenants that are made in advance, so that a creation only takes one: about half a megabyte
+    /// each. Default 4; 0 makes none.
+    #[serde(default = "spares")]
+    pub spares: u32,
+    /// Days for which a renamed tenant's old slug is kept from others. Default 30.
+    #[serde(default = "slug_held_days")]
+    pub slug_held_days: u32,
+    /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
+    #[serde(default = "archive_max_mib")]
+    pub archive_max_mib: u64,
     /// How tenants' schemas are migrated.
     #[serde(default)]
     pub migrate: terrace_data_migrate::Config,
@@ -115,6 +125,9 @@ impl Config {
             base_domain: base_domain(),
             tenant_site: tenant_site(),
             console_site: console_site(),
+            spares: spares(),
+            slug_held_days: slug_held_days(),
+            archive_max_mib: archive_max_mib(),
             migrate: terrace_data_migrate::Config::default(),
             poll_ms: poll_ms(),
         }
@@ -193,6 +206,18 @@ fn connections_max() -> usize {
 
 fn base_domain() -> String {
     "localhost".to_owned()
+}
+
+fn spares() -> u32 {
+    4
+}
+
+fn slug_held_days() -> u32 {
+    30
+}
+
+fn archive_max_mib() -> u64 {
+    4_096
 }
 
 fn poll_ms() -> u64 {

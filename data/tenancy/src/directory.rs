@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_postgres::NoTls;
 use tracing::warn;
 
-use crate::{Config, Error, Hooks, Snapshot, View, hold::Holds, hooks::NoHooks};
+use crate::{Config, Error, Hooks, Snapshot, View, export::Readers, hold::Holds, hooks::NoHooks};
 
 /// The directory of one installation. One per process, behind an `Arc`.
 pub struct Directory {
@@ -25,6 +25,7 @@ pub struct Directory {
     /// Checked migrations of releases; a release never changes, so an entry is never stale.
     pub(crate) migrations: Mutex<HashMap<ReleaseId, Migrations>>,
     pub(crate) holds: Holds,
+    pub(crate) readers: Readers,
     refreshing: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
@@ -61,6 +62,7 @@ impl Directory {
             view: ArcSwap::default(),
             snapshot: ArcSwap::default(),
             migrations: Mutex::default(),
+            readers: Readers::default(),
             refreshing: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             hooks: OnceLock::new(),

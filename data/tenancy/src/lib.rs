@@ -6,22 +6,33 @@
 //! router does).
 
 mod activate;
+mod archive;
+mod change;
 mod config;
 mod create;
 mod delete;
 mod directory;
 mod error;
+mod export;
 mod hold;
 mod hooks;
+mod import;
 mod install;
 mod lane;
 mod lifecycle;
+mod load;
+mod operations;
 mod operators;
 mod releases;
+mod restore;
 mod schemas;
 mod settings;
+mod shape;
 mod sites;
+mod slugs;
 mod snapshot;
+mod spares;
+mod suspend;
 mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -29,12 +40,17 @@ mod usage;
 mod view;
 
 pub use activate::Activation;
+pub use change::Rename;
 pub use config::{Config, Endpoint, Place};
 pub use create::NewTenant;
+pub use delete::Tombstone;
 pub use directory::Directory;
 pub use error::Error;
+pub use export::Export;
 pub use hooks::{Hooks, Step};
+pub use import::{ARCHIVE_PART_BYTES_MAX, Import, NewImport, NewRestore};
 pub use install::Fences;
+pub use operations::{Kind, OperationFacts, Running, Standing};
 pub use operators::{NewOperator, Operator};
 pub use releases::{NewRelease, Release, ReleaseFacts, ReleaseState};
 pub use settings::{Setting, SettingKey, SettingKind};

@@ -186,6 +186,7 @@ pub fn new_tenant(slug: &str) -> NewTenant {
         name: slug.to_owned(),
         plan: "free".to_owned(),
         context: None,
+        actor: Some("test".to_owned()),
     }
 }
 
@@ -221,6 +222,8 @@ pub struct TestHooks {
     pub refuse: Mutex<HashSet<ServiceName>>,
     /// The calls, in order.
     pub called: Mutex<Vec<(TenantId, ServiceName, Option<Json>)>>,
+    /// The plans that services were told, in order.
+    pub plans: Mutex<Vec<(ServiceName, String)>>,
 }
 
 #[async_trait]
@@ -246,6 +249,20 @@ impl Hooks for TestHooks {
             true => Err("the test refuses".to_owned()),
             false => Ok(()),
         }
+    }
+
+    async fn plan_changed(&self, tenant: &Tenant, service: &ServiceName, _: &ReleaseId) -> Result<(), String> {
+        if self
+            .refuse
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(service)
+        {
+            return Err("the test refuses".to_owned());
+        }
+        let told = (service.clone(), tenant.plan.clone());
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        Ok(())
     }
 
     async fn step_done(&self, _: &TenantId, step: Step) -> Result<(), String> {

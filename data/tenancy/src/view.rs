@@ -20,7 +20,7 @@ pub enum State {
     Creating,
     /// Served.
     Active,
-    /// Not served to members. Its data stays, and events still reach their consumers.
+    /// Not served to members. Its data stays, and its events wait for their consumers.
     Suspended,
     /// Being removed; nothing runs in it.
     Deleting,
@@ -59,6 +59,9 @@ pub struct Tenant {
     pub state: State,
     /// Its host: `acme.localhost`.
     pub host: String,
+    /// Counts how often its data was replaced as a whole: what is remembered of an earlier one is worth
+    /// nothing.
+    pub epoch: u32,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// Where its data lives; `None` only in the first moments of its creation.
@@ -228,9 +231,16 @@ impl View {
                 self.slugs.remove(&gone.slug);
             }
         }
-        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint FROM terrace.tenant WHERE version > $1";
+        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint, epoch FROM terrace.tenant WHERE version > $1";
         for row in transaction.query(changed, &[&since]).await? {
             let tenant = self.tenant(&row, config)?;
+            if let Some(known) = self.tenants.get(&tenant.id)
+                && known.slug != tenant.slug
+                && self.slugs.get(&known.slug) == Some(&tenant.id)
+            {
+                // Renamed: nobody answers to the old slug.
+                self.slugs.remove(&known.slug);
+            }
             self.slugs.insert(tenant.slug.clone(), tenant.id.clone());
             self.tenants.insert(tenant.id.clone(), Arc::new(tenant));
         }
@@ -259,6 +269,7 @@ impl View {
             name: row.try_get(2)?,
             plan: row.try_get(3)?,
             state: state(row.try_get(4)?)?,
+            epoch: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
             created_at: Timestamp::from_microsecond(row.try_get(6)?).unwrap_or_default(),
             placement,
         })

@@ -7,7 +7,7 @@ use terrace_compute_capability::TenantFacts;
 use terrace_compute_gateway::{Body, Resolved, Streams, TenantState, Tenants};
 use terrace_data_tenancy::{Directory, State, Tenant};
 use terrace_events_live::{Live, Topics};
-use terrace_ground_error::Problem;
+use terrace_ground_error::{Code, Problem};
 use terrace_ground_ids::{Slug, TenantId};
 use tracing::warn;
 
@@ -51,12 +51,13 @@ pub(crate) fn facts(tenant: &Tenant) -> Arc<TenantFacts> {
 
 /// Live streams, as bodies.
 pub(crate) struct LiveStreams {
+    directory: Arc<Directory>,
     live: Live,
 }
 
 impl LiveStreams {
-    pub(crate) fn new(live: Live) -> Self {
-        Self { live }
+    pub(crate) fn new(directory: Arc<Directory>, live: Live) -> Self {
+        Self { directory, live }
     }
 }
 
@@ -72,6 +73,13 @@ impl Streams for LiveStreams {
             problem.detail(error.to_string())
         };
         let topics = Topics::parse(topics).map_err(refuse)?;
-        self.live.open(tenant, member, topics, cursor).await.map_err(refuse)
+        let body = self.live.open(tenant, member, topics, cursor).await.map_err(refuse)?;
+        // A suspension ends the streams that it finds. Had it come between the gateway's look and this
+        // one's place among them, nothing would ever end this one.
+        let view = self.directory.tenants();
+        match view.by_id(tenant).map(|tenant| tenant.state) {
+            Some(State::Active) => Ok(body),
+            _ => Err(Problem::new(Code::TenantSuspended)),
+        }
     }
 }

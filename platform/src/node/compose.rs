@@ -42,6 +42,9 @@ use super::{
 };
 use crate::{config::Config, secrets::Secrets};
 
+/// Between two rounds of [`tend_tenants`].
+const TEND_EVERY: Duration = Duration::from_secs(2);
+
 /// A composed node.
 pub(crate) struct Node {
     pub(crate) gateway: Arc<Gateway>,
@@ -108,7 +111,7 @@ impl Node {
             engine: engine.clone(),
             keys: keys.clone(),
             meters: meters.clone(),
-            streams: Arc::new(LiveStreams::new(live.clone())),
+            streams: Arc::new(LiveStreams::new(directory.clone(), live.clone())),
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
@@ -144,7 +147,7 @@ impl Node {
         tokio::spawn(metering.clone().run());
         tokio::spawn(forget_old_events(log));
         tokio::spawn(follow_tenants(directory.clone(), router, live, cache));
-        resume(&directory).await?;
+        tokio::spawn(tend_tenants(directory));
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
@@ -215,6 +218,9 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     let mut tenancy = tenancy::Config::new(database, HEXLOWER.encode(&secrets.bytes("lanes")?));
     tenancy.base_domain.clone_from(&config.base_domain.0);
     tenancy.connections_max = config.node.directory_connections;
+    tenancy.spares = config.tenants.spares;
+    tenancy.slug_held_days = config.tenants.slug_held_days;
+    tenancy.archive_max_mib = config.tenants.archive_max_mib;
     Ok(tenancy)
 }
 
@@ -240,22 +246,44 @@ async fn make_operator(directory: &Directory, secrets: &Secrets) -> Result<()> {
     Ok(())
 }
 
-/// Finishes what a killed node left half done.
-async fn resume(directory: &Arc<Directory>) -> Result<()> {
-    for (tenant, outcome) in directory.resume().await? {
-        match outcome {
-            Ok(()) => info!(tenant.id = %tenant, "Finished what was left half done"),
-            Err(error) => warn!(tenant.id = %tenant, "Still half done: {error}"),
+/// Keeps the house: finishes what any node left half done, has spares ready for creations, forgets
+/// uploads that nobody imported.
+///
+/// The first round takes up everything, also what waits for its next attempt. It is not waited for: an
+/// import of an hour would keep the node from serving everybody else.
+async fn tend_tenants(directory: Arc<Directory>) {
+    if let Err(error) = directory.resume().await {
+        warn!("Cannot look for what was left half done: {error}");
+    }
+    let mut often = tokio::time::interval(TEND_EVERY);
+    often.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut away = false;
+    loop {
+        often.tick().await;
+        let tended = async {
+            directory.resume_due().await?;
+            directory.fill_spares().await?;
+            directory.forget_archives().await
+        };
+        match tended.await {
+            Ok(_) => away = false,
+            Err(error) if !away => {
+                away = true;
+                warn!(
+                    "Cannot tend the tenants; trying again every {} s: {error}",
+                    TEND_EVERY.as_secs()
+                );
+            }
+            Err(_) => {}
         }
     }
-    Ok(())
 }
 
 /// Lets go of what belongs to tenants that may not be used any more, whichever node decided it: their
 /// live streams end, the router forgets their backends and the cache their entries. Idle backends are swept on the way.
 async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Live, cache: Arc<Store>) {
     let mut changes = directory.changes();
-    let mut known: HashMap<TenantId, tenancy::State> = HashMap::new();
+    let mut known: HashMap<TenantId, (tenancy::State, u32)> = HashMap::new();
     let mut sweep = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {
@@ -263,15 +291,24 @@ async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Li
             _ = sweep.tick() => router.sweep(),
         }
         let view = directory.tenants();
-        let now: HashMap<TenantId, tenancy::State> =
-            view.iter().map(|tenant| (tenant.id.clone(), tenant.state)).collect();
-        for (tenant, before) in &known {
-            let state = now.get(tenant);
-            if *before == tenancy::State::Active && state != Some(&tenancy::State::Active) {
+        let now: HashMap<TenantId, (tenancy::State, u32)> = view
+            .iter()
+            .map(|tenant| (tenant.id.clone(), (tenant.state, tenant.epoch)))
+            .collect();
+        for (tenant, (before, epoch)) in &known {
+            let (state, is_same) = match now.get(tenant) {
+                Some((state, now)) => (Some(*state), now == epoch),
+                None => (None, false),
+            };
+            if *before == tenancy::State::Active && state != Some(tenancy::State::Active) {
                 live.revoke(tenant);
             }
             if state.is_none() {
                 router.forget(tenant);
+            }
+            // Of one that was restored, too. Its live streams find out by themselves: their numbers are
+            // gone from the log, so they are told to start over.
+            if !is_same {
                 cache.forget(tenant);
             }
         }

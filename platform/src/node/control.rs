@@ -10,9 +10,10 @@ use serde_json::json;
 use terrace_compute_engine::Logs;
 use terrace_contracts_openapi::Contract;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
-    NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Setting,
-    SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
+    Build, BuildState, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter, LogLines,
+    Meters, NewBuild, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release,
+    ReleaseState, Secret, Service, Setting, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter,
+    UsageReport,
 };
 use terrace_data_migrate::File;
 use terrace_data_tenancy::{self as tenancy, Directory};
@@ -30,7 +31,7 @@ use super::{
 
 /// What the control plane acts on.
 pub(crate) struct Plane {
-    directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
     deployments: Arc<Deployments>,
     meters: Arc<telemetry::Meters>,
     logs: Arc<Logs>,
@@ -59,7 +60,7 @@ impl Plane {
         }
     }
 
-    fn find(&self, reference: &TenantRef) -> Result<Arc<tenancy::Tenant>, Error> {
+    pub(super) fn find(&self, reference: &TenantRef) -> Result<Arc<tenancy::Tenant>, Error> {
         let view = self.directory.tenants();
         let found = match reference {
             TenantRef::Id(id) => view.by_id(id),
@@ -71,7 +72,7 @@ impl Plane {
     }
 
     /// None for a tenant that has no place yet: in the first moments of its creation it is only a name.
-    fn describe(&self, tenant: &tenancy::Tenant) -> Option<Tenant> {
+    pub(super) fn describe(&self, tenant: &tenancy::Tenant) -> Option<Tenant> {
         let view = self.directory.tenants();
         let schemas = view
             .services()
@@ -98,6 +99,7 @@ impl Plane {
                 schemas,
             },
             created_at: tenant.created_at,
+            operation: None,
         })
     }
 
@@ -159,11 +161,16 @@ impl Platform for Plane {
     }
 
     async fn tenant(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
-        self.describe(&*self.find(tenant)?)
-            .ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
+        let known = self.find(tenant)?;
+        let mut shown = self
+            .describe(&known)
+            .ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))?;
+        let running = self.directory.running_operation(&known.id).await.map_err(refuse)?;
+        shown.operation = running.map(|running| self.describe_operation(running));
+        Ok(shown)
     }
 
-    async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, Error> {
+    async fn create_tenant(&self, tenant: NewTenant, operator: &str) -> Result<Tenant, Error> {
         let owner = tenant
             .owner
             .as_ref()
@@ -173,15 +180,21 @@ impl Platform for Plane {
             name: tenant.name,
             plan: tenant.plan.as_str().to_owned(),
             context: owner.map(|owner| json!({ "owner": owner })),
+            actor: Some(operator.to_owned()),
         };
         let created = self.directory.create_tenant(new).await.map_err(refuse)?;
         self.describe(&created)
             .ok_or_else(|| Error::Internal("a created tenant has no place".into()))
     }
 
-    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error> {
+    async fn delete_tenant(&self, tenant: &TenantRef, operator: &str) -> Result<DeletedTenant, Error> {
         let id = self.find(tenant)?.id.clone();
-        self.directory.delete_tenant(&id).await.map(|_| ()).map_err(refuse)
+        self.directory.delete_tenant(&id, operator).await.map_err(refuse)?;
+        self.evidence(&TenantRef::Id(id)).await
+    }
+
+    fn lifecycle(&self) -> &dyn Lifecycle {
+        self
     }
 
     async fn services(&self) -> Result<Vec<Service>, Error> {
@@ -459,11 +472,22 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Error {
     }])
 }
 
-fn refuse(error: tenancy::Error) -> Error {
+pub(super) fn refuse(error: tenancy::Error) -> Error {
     match error {
-        tenancy::Error::SlugTaken(_) | tenancy::Error::Busy { .. } | tenancy::Error::NotReady { .. } => {
-            Error::Conflict(error.to_string())
-        }
+        tenancy::Error::SlugTaken(_)
+        | tenancy::Error::Busy { .. }
+        | tenancy::Error::Running(_)
+        | tenancy::Error::Limit(_)
+        | tenancy::Error::Buried(_)
+        | tenancy::Error::NotReady { .. } => Error::Conflict(error.to_string()),
+        // Operators run the services; what one said is theirs to read.
+        tenancy::Error::Hook { .. } => Error::Conflict(format!(
+            "{error}; it is tried again by itself, and `terrace tenant operations` shows how it stands"
+        )),
+        tenancy::Error::Archive(message) => Error::Invalid(vec![FieldError {
+            pointer: "/archive".to_owned(),
+            detail: message,
+        }]),
         tenancy::Error::Unknown { .. } => Error::NotFound(error.to_string()),
         tenancy::Error::Invalid(message) => invalid("", message),
         tenancy::Error::Connect(_) => Error::Unavailable(error.to_string()),

@@ -64,6 +64,8 @@ const NAMES_MAX: usize = 256;
 pub(crate) enum Hook {
     /// Its schemas are there, and nobody has used it yet.
     TenantCreated,
+    /// An operator changed what it pays for.
+    PlanChanged,
 }
 
 impl Manifest {

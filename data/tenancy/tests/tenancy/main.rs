@@ -2,11 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
+mod archive;
 mod builds;
 mod create;
 mod delete;
 mod installed;
+mod operations;
 mod releases;
+mod restore;
 mod settings;
 mod streams;
 mod usage;
+mod walk;
