@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "lifecycle", "moves", "rest"];
+    let known = ["task", "sandbox", "tenants", "lifecycle", "moves", "rest", "many"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -61,6 +61,9 @@ fn main() -> Result<()> {
         }
         if wanted("rest") {
             figures.extend(rest::measure().await?);
+        }
+        if wanted("many") {
+            figures.extend(rest::measure_many().await?);
         }
         anyhow::Ok(())
     })?;

@@ -52,7 +52,7 @@ async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
     .unwrap();
     let client = terrace.client();
     let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let grace = client.sign_in("globex", "grace@globex.example").await.unwrap();
+    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
     let node = terrace.pid(Part::Node).unwrap();
     let post = async |session, path: &str| client.call(session, Method::POST, path, None).await.unwrap();
 
@@ -60,12 +60,12 @@ async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
     let before = (guests_cpu_us(node), usage(&client, "").await);
     for _ in 0..10 {
         assert_eq!(post(&ada, "/api/hostile/loop").await.code(), "service-cpu-limit");
-        post(&grace, "/api/hostile/sleep?amount=20").await.success().unwrap();
+        post(&gus, "/api/hostile/sleep?amount=20").await.success().unwrap();
     }
     for _ in 0..300 {
         client.get(&ada, "/api/tasks/boards").await.unwrap().success().unwrap();
         client
-            .get(&grace, "/api/hostile/body?amount=64")
+            .get(&gus, "/api/hostile/body?amount=64")
             .await
             .unwrap()
             .success()

@@ -562,6 +562,49 @@ export interface TenantPage {
 /** Where a tenant is in its life. */
 export type TenantState = "creating" | "active" | "suspended" | "deleting";
 
+/** Usage over some time. */
+export interface UsageReport {
+  /** Hours that begin at this time or later. */
+  from: string;
+  /** The most processor time first; with a row for each hour, the newest hour first. At most 10,000. */
+  items: UsageRow[];
+  /** Hours that begin before this time. */
+  until: string;
+}
+
+/**
+ * What one tenant used of one service. A call between services counts for the one that is called; the
+ * caller's own row has the time that it waited.
+ */
+export interface UsageRow {
+  /** Processor time, in microseconds. */
+  cpu_us: number;
+  /** Those that trapped or passed a limit. */
+  failures: number;
+  /** When the hour began; null when the row is for the whole time. */
+  hour: string | null;
+  /** The most memory that one request had, in bytes. */
+  memory_peak_bytes: number;
+  /** Bytes of bodies from other hosts. */
+  received_bytes: number;
+  /** Requests that ended. */
+  requests: number;
+  /** Bytes of bodies to other hosts. */
+  sent_bytes: number;
+  /** The service. */
+  service: string;
+  /** Its slug; null when it is gone. */
+  slug: string | null;
+  /** Time that was waited for the database, in microseconds. */
+  sql_us: number;
+  /** Statements, with the begins and ends of transactions. */
+  statements: number;
+  /** The tenant's id. */
+  tenant: string;
+  /** Time from start to end, waits included, in microseconds. */
+  wall_us: number;
+}
+
 /** A client of the control plane at this origin, or at `baseUrl`. An operator's session is not renewed. */
 export function createControlClient(options: ClientOptions = {}) {
   const core = new Core({ ...options, refresh: null });
@@ -638,6 +681,9 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Sets a value for a service, in place of what was there. Services see it within a second. */
     putSetting: (params: { service: string; name: string }, body: PutSetting, options: RequestOptions = {}): Promise<void> =>
       core.request<void>({ method: "PUT", path: "/api/control/services/{service}/settings/{name}", params, body }, options),
+    /** Shows what tenants used of services: requests, processor time, memory, database, traffic. */
+    showUsage: (params: { tenant?: string; service?: string; from?: string; until?: string; hourly?: boolean } = {}, options: RequestOptions = {}): Promise<UsageReport> =>
+      core.request<UsageReport>({ method: "GET", path: "/api/control/usage", params, query: ["tenant", "service", "from", "until", "hourly"] }, options),
     /** Gives a tenant another name, another slug, or both. */
     renameTenant: (params: { tenant: string }, body: RenameTenant, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/rename", params, body }, options),

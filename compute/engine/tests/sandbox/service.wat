@@ -118,6 +118,7 @@
       (drop (call $status (local.get $made) (i32.add (i32.const 200) (global.get $uses))))
       (call $set (local.get $outparam) (i32.const 0) (local.get $made) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
     (func (export "handle") (param $request i32) (param $outparam i32)
+      (local $at i32)
       (global.set $uses (i32.add (global.get $uses) (i32.const 1)))
       (call $drop (local.get $request))
       WORK))
