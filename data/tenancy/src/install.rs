@@ -78,7 +78,10 @@ impl Directory {
             if name == self.config.cluster {
                 continue;
             }
-            let installed = async { self.install_cluster(&mut pool.get().await?).await };
+            let installed = async {
+                let mut client = pool.get().await?;
+                self.install_cluster(&mut client).await
+            };
             if let Err(error) = installed.await {
                 warn!(cluster.name = %name, %error, "Cannot prepare a cluster; its tenants are not served until it answers");
             }
