@@ -1,6 +1,12 @@
 //! The engine: loads releases, and answers requests with them.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http_body::Body as _;
@@ -147,6 +153,24 @@ impl Engine {
         bounded(response, limits.response_body_bytes(), is_head, answer, reader)
     }
 
+    /// Nobody will send the release another request: its idle instances go now, and those that still
+    /// run go when their request ends.
+    pub fn retire(&self, release: &Release) {
+        release.retired.store(true, Ordering::SeqCst);
+        self.0.executor.retire(release.id());
+    }
+
+    /// Removes compiled code of components that are not among these hashes (SHA-256, hexadecimal).
+    /// Returns how many files went. Blocks on the disk for a moment.
+    pub fn keep_compiled(&self, components: &HashSet<String>) -> usize {
+        self.0.artefacts.keep(components)
+    }
+
+    /// How many components this process has compiled: those that it found compiled do not count.
+    pub fn compiled(&self) -> u64 {
+        self.0.artefacts.compiled()
+    }
+
     /// The last log lines of every service.
     pub fn logs(&self) -> &Arc<Logs> {
         &self.0.logs
@@ -168,6 +192,8 @@ impl Inner {
         let component = self.artefacts.component(&self.wasm, &spec.component)?;
         let (pre, shared) = link(&component, &spec.capabilities, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
+        let kind = component.component_type();
+        let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();
         // Otherwise the first request would pay for it.
         component
             .initialize_copy_on_write_image()
@@ -183,6 +209,8 @@ impl Inner {
             facts: Arc::new(facts),
             isolation: spec.isolation,
             pre,
+            imports,
+            retired: AtomicBool::new(false),
         }))
     }
 }

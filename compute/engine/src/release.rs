@@ -1,6 +1,9 @@
 //! A release: compiled once, linked once, instantiated for as many tenants as there are.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use terrace_compute_capability::{Guest, Isolation, Limits};
@@ -32,6 +35,9 @@ pub struct Release {
     pub(crate) facts: Arc<terrace_compute_capability::Release>,
     pub(crate) isolation: Isolation,
     pub(crate) pre: ProxyPre<Guest>,
+    pub(crate) imports: Vec<String>,
+    /// Set once: from then on no instance of it waits for another request.
+    pub(crate) retired: AtomicBool,
 }
 
 impl Release {
@@ -48,6 +54,15 @@ impl Release {
     /// Its limits.
     pub fn limits(&self) -> &Limits {
         &self.facts.limits
+    }
+
+    /// The interfaces that its component imports, with their versions.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 
     /// The services that it may call.
