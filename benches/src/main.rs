@@ -6,6 +6,7 @@
 mod load;
 mod machine;
 mod native;
+mod releases;
 mod rest;
 mod sandbox;
 mod task;
@@ -29,7 +30,7 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "native-hello") {
         return native::serve_hello(&arguments[1..]);
     }
-    let known = ["task", "sandbox", "tenants", "rest"];
+    let known = ["task", "sandbox", "tenants", "rest", "releases"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -48,6 +49,9 @@ fn main() -> Result<()> {
         }
         if wanted("rest") {
             figures.extend(rest::measure().await?);
+        }
+        if wanted("releases") {
+            figures.extend(releases::measure().await?);
         }
         anyhow::Ok(())
     })?;

@@ -24,11 +24,13 @@ function tenant(id: string, slug: string, name: string, plan: Tenant['plan'], ag
 
 function release(service: string, id: string, age: number, state: Release['state'], size_bytes: number, capabilities: string[]): Release {
   const sha256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
-  return { id, service, state, size_bytes, sha256, capabilities, created_at: back(age) };
+  const error = state === 'failed' ? 'the release does not answer its first request: the service trapped' : null;
+  return { id, service, state, size_bytes, sha256, capabilities, uploaded_by: 'operator@terrace.example', error, created_at: back(age) };
 }
 
 function service(name: string, title: string, releases: Release[]): Service {
-  return { name, title, current: releases.find(({ state }) => state === 'active') ?? null, releases };
+  const current = releases.find(({ state }) => state === 'active') ?? null;
+  return { name, title, current, canary: null, releases, history: [] };
 }
 
 function site(name: string, title: string, builds: [id: string, age: number, files: number, size_bytes: number][]): Site {

@@ -35,10 +35,14 @@ pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeS
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
 pub use password::hash as hash_password;
 pub use platform::{
-    Error, NewBuild, NewFile, NewMigration, NewOwner, NewRelease, NewTenant, OperatorRecord, Platform, Secret,
-    TenantRef, TenantSlice,
+    CanarySplit, Error, NewBuild, NewFile, NewMigration, NewOwner, NewRelease, NewTenant, OperatorRecord, Platform,
+    Secret, TenantRef, TenantSlice,
 };
-pub use services::{Activate, MigrationUpload, Release, ReleaseState, ReleaseUpload, Service, ServicePage};
+pub use services::{
+    Activate, Asked, Canary, CanaryTenants, ContractChange, MigrationUpload, NewMigrationStep, Release, ReleaseDiff,
+    ReleaseEvent, ReleaseFacts, ReleaseState, ReleaseUpload, Rollback, Service, ServicePage, SettingChange,
+    StartCanary,
+};
 pub use session::{Credentials, Session};
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;

@@ -12,5 +12,6 @@ mod house;
 mod locks;
 mod presentation;
 mod privacy;
+mod releases;
 mod streams;
 mod wait;

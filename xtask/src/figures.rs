@@ -10,7 +10,7 @@ use crate::{bundles, paths, sites, steps, system};
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     system::prepare()?;
     system::prepare_load()?;
-    bundles::product()?;
+    bundles::with_hostile()?;
     bundles::for_figures()?;
     sites::build()?;
     install_wasmtime()?;

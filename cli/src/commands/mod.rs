@@ -3,6 +3,7 @@
 mod deploy;
 mod login;
 mod meters;
+mod release;
 mod service;
 mod site;
 mod status;
@@ -32,7 +33,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tenant(command) => tenant::run(&api(&global)?, output, command),
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
-        Command::Deploy(folder) => deploy::run(&api(&global)?, output, &folder.folder, None),
+        Command::Deploy(options) => deploy::run(&api(&global)?, output, &options, None),
+        Command::Rollback { service, to } => release::rollback(&api(&global)?, output, &service, to.as_deref()),
+        Command::Release(command) => release::run(&api(&global)?, output, command),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),

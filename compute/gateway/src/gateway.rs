@@ -173,11 +173,11 @@ impl Gateway {
         let services = self.services.load_full();
         let path = request.uri().path();
         match path {
-            "/api/openapi.json" => return Ok(Decision::Done(json(services.openapi()))),
+            "/api/openapi.json" => return Ok(Decision::Done(json(services.openapi(&arrival.tenant.id)))),
             "/api/events" => return self.live(request, &arrival).await.map(Decision::Done),
             _ => {}
         }
-        let (deployed, public) = match services.find(request.method(), path) {
+        let (deployed, public) = match services.find(&arrival.tenant.id, request.method(), path) {
             Found::Operation(deployed, operation) => (deployed.clone(), operation.public),
             Found::OtherMethods(methods) => return Ok(Decision::Done(method_not_allowed(&methods, &arrival.id))),
             Found::Nothing => {
@@ -310,16 +310,14 @@ impl Gateway {
         }
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let id = invocation.request.clone();
-        self.parts
-            .engine
-            .handle(&deployed.release, invocation, request)
-            .await
-            .map_err(|fault| {
-                if fault == Fault::RequestTooLarge {
-                    return too_large(limit);
-                }
-                problem(&fault, deployed, &id)
-            })
+        let outcome = self.parts.engine.handle(&deployed.release, invocation, request).await;
+        deployed.tally.count(&outcome);
+        outcome.map_err(|fault| {
+            if fault == Fault::RequestTooLarge {
+                return too_large(limit);
+            }
+            problem(&fault, deployed, &id)
+        })
     }
 
     fn record(
@@ -362,7 +360,7 @@ impl Gateway {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
-        let deployed = match services.find(request.method(), request.uri().path()) {
+        let deployed = match services.find(&from.tenant.id, request.method(), request.uri().path()) {
             Found::Operation(deployed, _) if deployed.service == *service => deployed.clone(),
             _ => return Err(Problem::new(Code::UnknownPath)),
         };
@@ -384,7 +382,7 @@ impl Gateway {
     ) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
         let deployed = services
-            .get(service)
+            .get(&tenant.id, service)
             .ok_or_else(|| Problem::new(Code::ServiceUnavailable))?;
         self.internal_to(deployed, tenant, path, body, delivery).await
     }

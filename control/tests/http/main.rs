@@ -5,6 +5,7 @@
 mod access;
 mod input;
 mod memory;
+mod releases;
 mod streams;
 mod tenants;
 

@@ -36,6 +36,9 @@ pub struct Config {
     /// The site of operators, at `console.<base_domain>`. Default `console`.
     #[serde(default = "console_site")]
     pub console_site: SiteName,
+    /// Where the components of releases are kept. The node names a folder when nobody else did.
+    #[serde(default)]
+    pub objects: terrace_data_objects::Config,
     /// How tenants' schemas are migrated.
     #[serde(default)]
     pub migrate: terrace_data_migrate::Config,
@@ -81,6 +84,7 @@ impl Config {
             base_domain: base_domain(),
             tenant_site: tenant_site(),
             console_site: console_site(),
+            objects: terrace_data_objects::Config::default(),
             migrate: terrace_data_migrate::Config::default(),
             poll_ms: poll_ms(),
         }

@@ -6,11 +6,13 @@
 //! router does).
 
 mod activate;
+mod canary;
 mod config;
 mod create;
 mod delete;
 mod directory;
 mod error;
+mod history;
 mod hold;
 mod hooks;
 mod install;
@@ -18,6 +20,7 @@ mod lane;
 mod lifecycle;
 mod operators;
 mod releases;
+mod retention;
 mod schemas;
 mod sites;
 mod snapshot;
@@ -26,15 +29,18 @@ mod tenants;
 pub mod testing;
 mod view;
 
-pub use activate::Activation;
+pub use activate::{Activation, Switch};
+pub use canary::{Split, WHOLE, position};
 pub use config::{Config, Endpoint};
 pub use create::NewTenant;
 pub use directory::Directory;
 pub use error::Error;
+pub use history::{Cause, Entry, Happened};
 pub use hooks::{Hooks, Step};
 pub use operators::{NewOperator, Operator};
-pub use releases::{NewRelease, Release, ReleaseFacts, ReleaseState};
+pub use releases::{NewRelease, Release, ReleaseFacts, ReleaseState, bundle_hash};
+pub use retention::Swept;
 pub use sites::{Blob, Build, BuildFile, NewFile, Site};
 pub use snapshot::Snapshot;
 pub use tenants::Page;
-pub use view::{Service, State, Tenant, View};
+pub use view::{Canary, Service, State, Tenant, View};

@@ -93,9 +93,15 @@ impl Node {
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
-        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone()).await?;
+        let deployments = Deployments::start(
+            config.releases.clone(),
+            directory.clone(),
+            engine.clone(),
+            gateway.clone(),
+        )
+        .await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
-        let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone()));
+        let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone(), deployments.clone()));
         let dispatcher = Arc::new(Dispatcher::new(
             config.dispatch.clone(),
             log.clone(),
@@ -170,6 +176,16 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     let mut tenancy = tenancy::Config::new(database, HEXLOWER.encode(&secrets.bytes("lanes")?));
     tenancy.base_domain.clone_from(&config.base_domain.0);
     tenancy.connections_max = config.node.directory_connections;
+    tenancy.objects = config.objects.clone();
+    tenancy
+        .objects
+        .folder
+        .get_or_insert_with(|| options.data_dir.join("objects"));
+    tenancy.objects.access_key_id.clone_from(&options.s3_access_key_id);
+    tenancy
+        .objects
+        .secret_access_key
+        .clone_from(&options.s3_secret_access_key);
     Ok(tenancy)
 }
 

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
 mod builds;
+mod canaries;
 mod create;
 mod delete;
 mod installed;
 mod releases;
+mod retention;
 mod streams;
