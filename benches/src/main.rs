@@ -3,9 +3,11 @@
 //! Absolute numbers depend on the machine; ratios are what counts. Peers are measured in turns with
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
+mod gauntlet;
 mod load;
 mod machine;
 mod native;
+mod peers;
 mod releases;
 mod rest;
 mod sandbox;
@@ -29,6 +31,9 @@ fn main() -> Result<()> {
     }
     if arguments.first().is_some_and(|argument| argument == "native-hello") {
         return native::serve_hello(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|argument| argument == "gauntlet") {
+        return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
     let known = ["task", "sandbox", "tenants", "rest", "releases"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {

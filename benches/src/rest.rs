@@ -23,7 +23,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
 }
 
 /// The proportional set size: shared pages count once over all processes that share them.
-fn proportional_kib(pid: i32) -> Result<u64> {
+pub(crate) fn proportional_kib(pid: i32) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("read a process's memory")?;
     let line = text
         .lines()

@@ -1,8 +1,6 @@
 //! The sandbox alone: an empty request, beside native axum and `wasmtime serve`; and what an instance costs.
 
 use std::{
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,6 +18,7 @@ use terrace_tests_harness::{Client, Options, Terrace, bundles};
 use crate::{
     Figure,
     load::{self, Target},
+    peers::Wasmtime,
     task::Peer,
     tenants::quantiles,
 };
@@ -29,7 +28,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let client = terrace.client();
     let native = Peer::start(&["native-hello", "{address}"])?;
     let mut targets = vec![target(terrace.node_port), target(native.port)];
-    let wasmtime = Wasmtime::start()?;
+    let wasmtime = Wasmtime::start(&bundles("figures/hello/service.wasm"))?;
     targets.extend(wasmtime.as_ref().map(|wasmtime| target(wasmtime.port)));
 
     deploy(&client, "tenant").await?;
@@ -99,49 +98,6 @@ async fn deploy(client: &Client, isolation: &str) -> Result<()> {
     Ok(())
 }
 
-/// `wasmtime serve` on the same component, where it is installed.
-struct Wasmtime {
-    child: Child,
-    port: u16,
-}
-
-impl Wasmtime {
-    fn start() -> Result<Option<Self>> {
-        let program = [PathBuf::from("target/tools/bin/wasmtime"), PathBuf::from("wasmtime")]
-            .into_iter()
-            .find(|candidate| {
-                Command::new(candidate)
-                    .arg("--version")
-                    .stdout(Stdio::null())
-                    .status()
-                    .is_ok()
-            });
-        let Some(program) = program else { return Ok(None) };
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(program)
-            .args(["serve", "--addr", &format!("127.0.0.1:{port}"), "-Scli"])
-            .arg(bundles("figures/hello/service.wasm"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("start wasmtime serve")?;
-        let started = Self { child, port };
-        let patience = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            anyhow::ensure!(Instant::now() < patience, "wasmtime serve does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(Some(started))
-    }
-}
-
-impl Drop for Wasmtime {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// In this process, one request after the other: with a fresh instance each, with a reused one, and
 /// the first of each of a thousand tenants.
 async fn instances() -> Result<Vec<Figure>> {
@@ -192,6 +148,7 @@ async fn load_release(engine: &Engine, isolation: Isolation) -> Result<Arc<Relea
         isolation,
         limits: Limits::default(),
         calls: Vec::new(),
+        grants: terrace_compute_engine::Shared::default(),
     };
     Ok(engine.load(spec).await?)
 }

@@ -74,6 +74,11 @@ impl Api {
         self.read(self.head(request).send_json(body))
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        let request = self.agent.put(format!("{}{path}", self.url));
+        self.read(self.head(request).send_json(body)).map(|_| ())
+    }
+
     /// A large body, with a progress bar; `afterwards` says what the platform does with it.
     pub(crate) fn upload(&self, path: &str, body: &Value, afterwards: &'static str) -> Result<Value, Failure> {
         let bytes = serde_json::to_vec(body)?;
@@ -99,7 +104,8 @@ impl Api {
     /// Every page of a list, as one.
     pub(crate) fn list(&self, path: &str) -> Result<Value, Failure> {
         let mut items = Vec::new();
-        let mut query = "?page_size=200".to_owned();
+        let first = if path.contains('?') { '&' } else { '?' };
+        let mut query = format!("{first}page_size=200");
         loop {
             let mut page = self.get(&format!("{path}{query}"))?;
             if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
@@ -108,7 +114,7 @@ impl Api {
             let Some(token) = page.get("next_page_token").and_then(Value::as_str) else {
                 break;
             };
-            query = format!("?page_size=200&page_token={token}");
+            query = format!("{first}page_size=200&page_token={token}");
         }
         Ok(json!({ "items": items, "next_page_token": null }))
     }

@@ -102,11 +102,25 @@ pub(crate) enum Command {
     /// Releases: show one, promote or abort a canary
     #[command(subcommand, visible_alias = "releases")]
     Release(Release),
+    /// What services may know and nobody else: set, list, delete
+    #[command(subcommand, visible_alias = "secrets")]
+    Secret(Secret),
+    /// Plain values of services: set, list, delete
+    #[command(subcommand)]
+    Config(Values),
     /// Requests, errors and latencies of the last minute, by tenant and by service
     #[command(
         after_help = "Examples:\n  terrace meters\n  terrace meters --watch\n  terrace meters --json | jq .totals\n  terrace meters --watch --json   # one JSON document a line, one a second"
     )]
     Meters(Meters),
+    /// What services wrote, and what ended their requests
+    ///
+    /// A node keeps the last 500 lines of each service. A request that trapped or passed a limit leaves
+    /// a line that says where.
+    #[command(
+        after_help = "Examples:\n  terrace logs\n  terrace logs --service tasks --follow\n  terrace logs --tenant acme --level warn\n  terrace logs --service tasks --limit 1000 --json | jq -r '.items[].message'"
+    )]
+    Logs(Logs),
     /// Whether the edge, the node and the database are up
     #[command(
         after_help = "Exits with 5 when one of them is down.\n\nExamples:\n  terrace status\n  terrace status --json | jq -r .node.version"
@@ -295,6 +309,78 @@ impl Deploy {
     }
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Set a secret of a service, from standard input
+    ///
+    /// On a terminal it asks, and shows nothing. The value is sealed where it is kept, and cannot be
+    /// shown again. A service reads it if its manifest lists it in `secrets`; listed in
+    /// `[http.credentials]` instead, it is put into requests that the service sends, and the service
+    /// never sees it.
+    #[command(
+        after_help = "Examples:\n  pass stripe/live | terrace secret set billing stripe-key\n  terrace secret set billing stripe-key --tenant acme"
+    )]
+    Set(SettingName),
+    /// List the secrets of a service; never their values
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace secret list billing\n  terrace secret list billing --json | jq -r '.items[].name'"
+    )]
+    List {
+        /// The service's name
+        service: String,
+    },
+    /// Delete a secret of a service
+    #[command(
+        visible_alias = "rm",
+        after_help = "Examples:\n  terrace secret delete billing stripe-key\n  terrace secret delete billing stripe-key --tenant acme"
+    )]
+    Delete(SettingName),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Values {
+    /// Set a value of a service
+    ///
+    /// A service reads it if its manifest lists it in `config`.
+    #[command(
+        after_help = "Examples:\n  terrace config set tasks greeting \"Good morning\"\n  terrace config set tasks greeting \"Guten Morgen\" --tenant acme\n  terrace config set tasks rules - < rules.json"
+    )]
+    Set {
+        #[command(flatten)]
+        setting: SettingName,
+        /// The value; `-` reads it from standard input
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// List the values of a service
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace config list tasks\n  terrace config list tasks --json | jq -r '.items[] | \"\\(.name) \\(.value)\"'"
+    )]
+    List {
+        /// The service's name
+        service: String,
+    },
+    /// Delete a value of a service
+    #[command(
+        visible_alias = "rm",
+        after_help = "Examples:\n  terrace config delete tasks greeting --tenant acme"
+    )]
+    Delete(SettingName),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SettingName {
+    /// The service's name
+    pub(crate) service: String,
+    /// Its name, as the service's manifest lists it
+    pub(crate) name: String,
+    /// Only for this tenant, by slug or id; for all that have none of their own when absent
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Folder {
     /// The folder
@@ -307,6 +393,34 @@ pub(crate) struct Meters {
     /// Again every second, until Ctrl-C
     #[arg(long, short)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Only this service
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Only this tenant, by its slug or id
+    #[arg(long, short, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Only lines that matter at least as much
+    #[arg(long, short, value_enum)]
+    pub(crate) level: Option<Level>,
+    /// The newest lines, at most so many
+    #[arg(long, short = 'n', value_name = "LINES", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    /// Then the lines as they are written, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+}
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
 }
 
 #[derive(Debug, Args)]

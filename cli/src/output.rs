@@ -40,6 +40,14 @@ impl Style {
         self.paint("31", text)
     }
 
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    pub(crate) fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
     /// A state: green for what is well, red for what is not.
     pub(crate) fn state(self, text: &str) -> String {
         match text {

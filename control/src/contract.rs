@@ -12,7 +12,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, authentication::COOKIE, clusters, meters, services, session, sites, tenants};
+use crate::{State, authentication::COOKIE, clusters, logs, meters, services, session, settings, sites, tenants};
 
 /// Every operation. `protect` is applied to all of them but sign-in, so a new operation needs a
 /// token unless somebody writes it below that line.
@@ -33,9 +33,13 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(services::start_canary))
         .routes(routes!(services::promote_canary))
         .routes(routes!(services::abort_canary))
+        .routes(routes!(settings::list))
+        .routes(routes!(settings::put))
+        .routes(routes!(settings::delete))
         .routes(routes!(sites::list))
         .routes(routes!(sites::create_build))
         .routes(routes!(clusters::list))
+        .routes(routes!(logs::list))
         .routes(routes!(meters::show))
         .routes(routes!(meters::stream));
     protect(protected).routes(routes!(session::sign_in))

@@ -14,6 +14,7 @@ mod clusters;
 mod config;
 mod contract;
 mod internal;
+mod logs;
 mod meters;
 mod page;
 mod password;
@@ -22,6 +23,7 @@ mod refusal;
 mod request;
 mod services;
 mod session;
+mod settings;
 mod sites;
 mod state;
 mod tenants;
@@ -32,6 +34,7 @@ pub use clusters::{Cluster, ClusterPage, ClusterState};
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
+pub use logs::{LogFilter, LogLevel, LogLine, LogLines};
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
 pub use password::hash as hash_password;
 pub use platform::{
@@ -44,6 +47,7 @@ pub use services::{
     StartCanary,
 };
 pub use session::{Credentials, Session};
+pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, SettingRef};
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;
 pub use tenants::{

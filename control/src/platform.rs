@@ -8,7 +8,10 @@ use bytes::Bytes;
 use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
-use crate::{Build, Cluster, EdgeSnapshot, Meters, Plan, Release, ReleaseDiff, ReleaseFacts, Service, Site, Tenant};
+use crate::{
+    Build, Cluster, EdgeSnapshot, LogFilter, LogLines, Meters, NewSetting, Plan, Release, ReleaseDiff, ReleaseFacts,
+    Service, Setting, SettingKind, SettingRef, Site, Tenant,
+};
 
 /// The platform, as operators and the edge see it.
 #[async_trait]
@@ -68,6 +71,16 @@ pub trait Platform: Send + Sync + 'static {
     /// Takes the canary from its tenants. [`Error::Conflict`] when there is none.
     async fn abort_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error>;
 
+    /// What is set for a service. The value of a secret is never in it.
+    async fn settings(&self, kind: SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error>;
+
+    /// Keeps a value, in place of what was there. [`Error::NotFound`] for a tenant that is not there;
+    /// the service need not be there yet.
+    async fn put_setting(&self, setting: NewSetting) -> Result<(), Error>;
+
+    /// Forgets a value. [`Error::NotFound`] if there is none.
+    async fn delete_setting(&self, setting: &SettingRef) -> Result<(), Error>;
+
     /// Every site with its builds, in the order of their names; builds newest first.
     async fn sites(&self) -> Result<Vec<Site>, Error>;
 
@@ -80,6 +93,10 @@ pub trait Platform: Send + Sync + 'static {
     /// The figures of the last 60 seconds. Called once a second for each open stream, so it answers
     /// from memory; [`Meters::from_snapshot`] makes it from the node's meters.
     async fn meters(&self) -> Result<Meters, Error>;
+
+    /// Lines that services wrote. Waits for a first one as long as the filter says.
+    /// [`Error::NotFound`] for a tenant that is not there.
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error>;
 
     /// Everything the edge needs to serve. Called once a second by each edge, so it answers from
     /// memory and shares what it has.

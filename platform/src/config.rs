@@ -23,6 +23,10 @@ pub struct Config {
     pub releases: Releases,
     /// Where the components of releases are kept.
     pub objects: terrace_data_objects::Config,
+    /// How services' outgoing requests are sent.
+    pub http: terrace_capabilities_http::Config,
+    /// How much services may keep in the node's memory.
+    pub cache: terrace_capabilities_cache::Config,
     /// How tenants' transactions are run.
     pub router: terrace_data_router::Config,
     /// How events reach browsers.

@@ -11,8 +11,10 @@ mod control;
 mod deliver;
 mod deployments;
 mod diff;
+mod logs;
 mod manifest;
 mod serve;
+mod settings;
 mod trials;
 mod warm;
 

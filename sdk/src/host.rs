@@ -3,9 +3,11 @@
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::native::seam::{
-    Transaction, begin, call, caller, hash, log, now, query, random, request_id, sign, tenant, verify,
+    Transaction, begin, cache_delete, cache_get, cache_set, call, caller, config, fetch, hash, log, now, query, random,
+    random_bytes, random_text, request_id, secret, sign, tenant, verify,
 };
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::wasm::{
-    Transaction, begin, call, caller, hash, log, now, query, random, request_id, sign, tenant, verify,
+    Transaction, begin, cache_delete, cache_get, cache_set, call, caller, config, fetch, hash, log, now, query, random,
+    random_bytes, random_text, request_id, secret, sign, tenant, verify,
 };

@@ -37,13 +37,18 @@ mod json;
 mod request;
 mod router;
 
+pub mod cache;
 pub mod calls;
 pub mod clock;
+pub mod config;
 pub mod db;
+pub mod fetch;
 pub mod log;
 pub mod paging;
 pub mod password;
 pub mod problem;
+pub mod random;
+pub mod secrets;
 pub mod token;
 
 #[cfg(not(target_family = "wasm"))]

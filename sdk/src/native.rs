@@ -5,6 +5,7 @@
 //! not do in a component either.
 
 mod client;
+mod memory;
 #[cfg(feature = "native-postgres")]
 mod postgres;
 pub(crate) mod seam;
@@ -16,15 +17,18 @@ use axum::response::IntoResponse as _;
 use tower::ServiceExt as _;
 
 pub use client::{Answer, Client};
+pub use memory::Memory;
 #[cfg(feature = "native-postgres")]
 pub use postgres::{Postgres, Published};
 
 use crate::{
-    Caller, Router, Tenant,
+    Caller, Router, Tenant, cache,
     calls::{self, Incoming, Outgoing},
+    config,
     db::{Error, Rows, Value},
+    fetch,
     log::Level,
-    password,
+    password, secrets,
 };
 
 /// Who is asking, on whose behalf, and under which id: decided before the service sees the request.
@@ -74,6 +78,64 @@ pub trait Host: Send + Sync + 'static {
 
     /// A call to another service.
     async fn call(&self, facts: &Facts, request: Outgoing) -> Result<Incoming, calls::Error>;
+
+    /// What answers the rest of this trait, unless the host has something better. Without one, nothing
+    /// is set, nothing is kept, and every host is denied.
+    fn memory(&self) -> Option<&Memory> {
+        None
+    }
+
+    /// A secret by its name.
+    async fn secret(&self, facts: &Facts, name: &str) -> Result<String, secrets::Error> {
+        let _ = facts;
+        self.memory().ok_or(secrets::Error::NotSet)?.find_secret(name)
+    }
+
+    /// A plain value by its name.
+    async fn config(&self, facts: &Facts, name: &str) -> Result<Option<String>, config::Error> {
+        let _ = facts;
+        Ok(self.memory().and_then(|memory| memory.find_config(name)))
+    }
+
+    /// So many random bytes.
+    fn random_bytes(&self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        #[expect(clippy::expect_used, reason = "without randomness nothing may go on")]
+        getrandom::fill(&mut bytes).expect("operating system randomness");
+        bytes
+    }
+
+    /// 32 random bytes as text.
+    fn random_text(&self) -> String {
+        self.random_bytes(32).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A value of the cache.
+    fn cache_get(&self, facts: &Facts, key: &str) -> Option<Vec<u8>> {
+        self.memory()?.cached(&facts.tenant.id, key)
+    }
+
+    /// Keeps a value in the cache.
+    fn cache_set(&self, facts: &Facts, key: &str, value: Vec<u8>, ttl_seconds: u32) -> Result<(), cache::Error> {
+        self.memory()
+            .map_or(Ok(()), |memory| memory.cache(&facts.tenant.id, key, value, ttl_seconds))
+    }
+
+    /// Forgets a value of the cache.
+    fn cache_delete(&self, facts: &Facts, key: &str) {
+        if let Some(memory) = self.memory() {
+            memory.forget(&facts.tenant.id, key);
+        }
+    }
+
+    /// A request to another host.
+    async fn fetch(&self, facts: &Facts, request: http::Request<Vec<u8>>) -> Result<fetch::Response, fetch::Error> {
+        let _ = facts;
+        match self.memory() {
+            Some(memory) => memory.fetched(&request),
+            None => Err(fetch::Error::Denied(request.uri().to_string())),
+        }
+    }
 }
 
 /// A transaction of a [`Host`]. Dropping it rolls back.

@@ -158,6 +158,43 @@ impl From<crate::calls::Error> for Problem {
     }
 }
 
+/// What a service lacks is not the client's business: it goes to the log.
+impl From<crate::secrets::Error> for Problem {
+    fn from(error: crate::secrets::Error) -> Self {
+        match error {
+            crate::secrets::Error::Unavailable => Self::new(Code::DataUnavailable),
+            crate::secrets::Error::NotListed | crate::secrets::Error::NotSet => Self::internal(error),
+        }
+    }
+}
+
+impl From<crate::config::Error> for Problem {
+    fn from(error: crate::config::Error) -> Self {
+        match error {
+            crate::config::Error::Unavailable => Self::new(Code::DataUnavailable),
+            crate::config::Error::NotListed => Self::internal(error),
+        }
+    }
+}
+
+impl From<crate::cache::Error> for Problem {
+    fn from(error: crate::cache::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<crate::fetch::Error> for Problem {
+    fn from(error: crate::fetch::Error) -> Self {
+        let code = match error {
+            crate::fetch::Error::Timeout(_) => Code::ServiceTimeout,
+            crate::fetch::Error::Failed(..) => Code::ServiceFailed,
+            crate::fetch::Error::Denied(_) | crate::fetch::Error::Invalid(_) => return Self::internal(error),
+        };
+        crate::log::warn!("{error}");
+        Self::new(code)
+    }
+}
+
 impl From<crate::password::Error> for Problem {
     fn from(error: crate::password::Error) -> Self {
         use crate::password::Error;

@@ -13,9 +13,12 @@ pub use wasip2::{
 pub use wstd::__internal::wasip2;
 
 use crate::{
-    calls, db, password,
+    cache, calls, config, db, password,
     request::{Caller, Tenant},
+    secrets,
 };
+
+mod fetching;
 
 mod bindings {
     wit_bindgen::generate!({ path: "../contracts/wit", world: "service", generate_all });
@@ -158,6 +161,46 @@ pub(crate) async fn call(outgoing: calls::Outgoing) -> Result<calls::Incoming, c
         Err(platform::calls::Error::Timeout) => Err(calls::Error::Timeout),
     }
 }
+
+pub(crate) async fn secret(name: &str) -> Result<String, secrets::Error> {
+    platform::secrets::get(name).map_err(|error| match error {
+        platform::secrets::Error::NotListed => secrets::Error::NotListed,
+        platform::secrets::Error::NotSet => secrets::Error::NotSet,
+        platform::secrets::Error::Unavailable => secrets::Error::Unavailable,
+    })
+}
+
+pub(crate) async fn config(name: &str) -> Result<Option<String>, config::Error> {
+    platform::config::get(name).map_err(|error| match error {
+        platform::config::Error::NotListed => config::Error::NotListed,
+        platform::config::Error::Unavailable => config::Error::Unavailable,
+    })
+}
+
+pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
+    platform::random::bytes(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+pub(crate) fn random_text() -> String {
+    platform::random::text()
+}
+
+pub(crate) fn cache_get(key: &str) -> Option<Vec<u8>> {
+    platform::cache::get(key)
+}
+
+pub(crate) fn cache_set(key: &str, value: Vec<u8>, ttl_seconds: u32) -> Result<(), cache::Error> {
+    platform::cache::set(key, &value, ttl_seconds).map_err(|error| match error {
+        platform::cache::Error::KeyLength => cache::Error::KeyLength,
+        platform::cache::Error::ValueTooLarge => cache::Error::ValueTooLarge,
+    })
+}
+
+pub(crate) fn cache_delete(key: &str) {
+    platform::cache::delete(key);
+}
+
+pub(crate) use fetching::fetch;
 
 fn from_wit_password(error: platform::password::Error) -> password::Error {
     match error {

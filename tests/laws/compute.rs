@@ -27,6 +27,7 @@ async fn a_service_that_fails_costs_that_request_only() {
         ("/api/hostile/loop", StatusCode::GATEWAY_TIMEOUT, "service-cpu-limit"),
         ("/api/hostile/allocate", StatusCode::BAD_GATEWAY, "service-memory-limit"),
         ("/api/hostile/overflow", StatusCode::BAD_GATEWAY, "service-failed"),
+        ("/api/hostile/recurse", StatusCode::OK, ""),
     ];
     for (path, status, code) in attacks {
         let answer = attack(&client, &ada, path).await;
@@ -89,4 +90,49 @@ async fn others_answer_while_every_core_runs_an_endless_loop() {
         );
     }
     assert!(answered > 0, "the loops were over before the victim was asked");
+}
+
+/// Every attack that standard WASI allows ends by a limit of its own, and the node goes on.
+#[tokio::test]
+async fn every_attack_of_the_gauntlet_ends_by_its_limit() {
+    let terrace = Terrace::start(Options {
+        hostile: true,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let client = terrace.client();
+    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
+    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let before = terrace.pid(Part::Node).unwrap();
+    // An answer that has begun ends by breaking off: its code is in the log only.
+    let broken_off = "";
+    for (attack, code) in [
+        ("loop", "service-cpu-limit"),
+        ("reused-loop", ""),
+        ("reused-loop", "service-cpu-limit"),
+        ("memory", "service-memory-limit"),
+        ("list-bomb", "service-failed"),
+        ("random-bomb", "service-failed"),
+        ("header-bomb", "service-failed"),
+        ("fields", "service-failed"),
+        ("handles", "service-failed"),
+        ("bulk-copy", "service-cpu-limit"),
+        ("stack", "service-failed"),
+        ("trap", "service-failed"),
+        ("sleep", "service-timeout"),
+        ("outgoing", "service-failed"),
+        ("log-flood", "service-cpu-limit"),
+        ("stream-bomb", broken_off),
+        ("slow-body", broken_off),
+    ] {
+        let answer = client.get(&ada, &format!("/api/gauntlet/{attack}")).await;
+        match answer {
+            Ok(answer) => assert_eq!(answer.code(), code, "{attack}: {} {}", answer.status, terrace.logs()),
+            Err(error) => assert_eq!(code, broken_off, "{attack}: {error:#}"),
+        }
+        let victim = client.get(&gus, "/api/tasks/boards").await.unwrap();
+        assert!(victim.status.is_success(), "after {attack}: {}", victim.body);
+    }
+    assert_eq!(terrace.pid(Part::Node).unwrap(), before, "the node died");
 }

@@ -236,6 +236,7 @@ fn the_path_is_the_crate_name() {
             || package.folder.starts_with("services/")
             || package.folder == "examples/tasks/service"
             || package.folder == "tests/hostile"
+            || package.folder == "tests/gauntlet"
             || package.folder == "benches/hello"
         {
             continue;

@@ -7,6 +7,7 @@
 mod bad_input;
 mod compute;
 mod durability;
+mod egress;
 mod graph;
 mod house;
 mod locks;

@@ -29,22 +29,28 @@ const PRODUCT: [Service; 3] = [
         folder: "examples/tasks/service",
     },
 ];
-/// Deployed by the laws only.
-const HOSTILE: Service = Service {
-    name: "hostile",
-    folder: "tests/hostile",
-};
+/// Deployed by the laws and the gauntlet only.
+const HOSTILE: [Service; 2] = [
+    Service {
+        name: "hostile",
+        folder: "tests/hostile",
+    },
+    Service {
+        name: "gauntlet",
+        folder: "tests/gauntlet",
+    },
+];
 
 /// Builds the product's services; returns the folder with a bundle each.
 pub(crate) fn product() -> Result<PathBuf> {
     gather(&PRODUCT, "services")
 }
 
-/// Builds the product's services and the hostile one, for tests.
+/// Builds the product's services and the hostile ones, for tests.
 pub(crate) fn with_hostile() -> Result<()> {
-    wasm::build(&["identity", "billing", "tasks", "hostile"])?;
+    wasm::build(&["identity", "billing", "tasks", "hostile", "gauntlet"])?;
     product()?;
-    gather(&[HOSTILE], "hostile").map(|_| ())
+    gather(&HOSTILE, "hostile").map(|_| ())
 }
 
 /// Builds the smallest service, for the figures.
@@ -71,7 +77,7 @@ fn gather(services: &[Service], into: &str) -> Result<PathBuf> {
         let committed = paths::root()
             .join("contracts/openapi")
             .join(format!("{}.json", service.name));
-        // The hostile service's contract lies beside it: it is in nobody's client.
+        // A hostile service's contract lies beside it: it is in nobody's client.
         let contract = if committed.is_file() {
             committed
         } else {

@@ -1,4 +1,5 @@
-//! `cargo figures`: every figure of the README's table, each beside its peer, in one run.
+//! `cargo figures`: every figure of the README's table, each beside its peer, in one run; and
+//! `cargo gauntlet`: every attack on the sandbox.
 
 use std::process::Command;
 
@@ -8,10 +9,23 @@ use crate::{bundles, paths, sites, steps, system};
 
 /// Builds our crates optimised (dependencies already are) and runs the benchmark program.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    system::prepare()?;
     system::prepare_load()?;
-    bundles::with_hostile()?;
     bundles::for_figures()?;
+    measure(arguments)
+}
+
+/// Runs every attack against the sandbox, and against its peer; prints the table.
+pub(crate) fn gauntlet(attacks: &[String]) -> Result<()> {
+    bundles::with_hostile()?;
+    let arguments: Vec<String> = std::iter::once("gauntlet".to_owned())
+        .chain(attacks.iter().cloned())
+        .collect();
+    measure(&arguments)
+}
+
+fn measure(arguments: &[String]) -> Result<()> {
+    system::prepare()?;
+    bundles::product()?;
     sites::build()?;
     install_wasmtime()?;
     let mut build = Command::new("cargo");
@@ -36,9 +50,12 @@ fn install_wasmtime() -> Result<()> {
     if tools.join("bin/wasmtime").is_file() {
         return Ok(());
     }
+    // What `serve` needs, with everything on that makes it fast; without its other commands.
+    let features = "serve,run,compile,component-model,component-model-async,pooling-allocator,parallel-compilation";
     let mut command = Command::new("cargo");
     command
-        .args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8", "--root"])
+        .args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8"])
+        .args(["--no-default-features", "--features", features, "--root"])
         .arg(&tools);
     steps::run("Build wasmtime serve, the sandbox's peer", &mut command)
 }

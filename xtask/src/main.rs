@@ -29,6 +29,10 @@ Terrace's own commands. Each is an alias in .cargo/config.toml.
   cargo figures
       Measures every figure that the README's table shows, each beside its peer.
 
+  cargo gauntlet [ATTACK ...]
+      Runs every attack of tests/gauntlet against the sandbox while another tenant asks on, then
+      against a peer, and prints a table. With names of attacks, only those.
+
   cargo xtask build
       Builds what `cargo dev` builds, and starts nothing.
 
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         "dev" => dev::run(&rest),
         "verify" => verify::run(&rest),
         "figures" => figures::run(&rest),
+        "gauntlet" => figures::gauntlet(&rest),
         "build" => dev::build().map(|_| ()),
         "contracts" => verify::write_contracts(),
         "" | "help" | "--help" | "-h" => {

@@ -111,7 +111,7 @@ fn test() -> Result<()> {
     if !system::on_path("cargo-nextest") {
         steps::run(
             "Install cargo-nextest",
-            &mut cargo(&["install", "cargo-nextest", "--locked"]),
+            &mut cargo(&["install", "cargo-nextest", "--locked", "--version", "0.9.143"]),
         )?;
     }
     shown("Test", &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]))

@@ -11,6 +11,8 @@ mod bindings {
     });
 }
 
+mod standard;
+
 use bindings::terrace::platform::log::{self, add_to_linker};
 use terrace_compute_capability::{Capability, Guest, Level};
 use wasmtime::component::{HasData, Linker};
@@ -25,11 +27,12 @@ impl Capability for Log {
     }
 
     fn interfaces(&self) -> &'static [&'static str] {
-        &["terrace:platform/log"]
+        &["terrace:platform/log", "wasi:logging/logging"]
     }
 
     fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-        add_to_linker::<_, Self>(linker, |guest: &mut Guest| Writer(guest))
+        add_to_linker::<_, Self>(linker, |guest: &mut Guest| Writer(guest))?;
+        standard::add_to_linker::<_, Self>(linker, |guest: &mut Guest| Writer(guest))
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod deploy;
 mod login;
+mod logs;
 mod meters;
 mod release;
 mod service;
+mod setting;
 mod site;
 mod status;
 mod tenant;
@@ -36,6 +38,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Deploy(options) => deploy::run(&api(&global)?, output, &options, None),
         Command::Rollback { service, to } => release::rollback(&api(&global)?, output, &service, to.as_deref()),
         Command::Release(command) => release::run(&api(&global)?, output, command),
+        Command::Logs(options) => logs::run(&api(&global)?, output, &options),
+        Command::Secret(command) => setting::secret(&api(&global)?, output, command),
+        Command::Config(command) => setting::config(&api(&global)?, output, command),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),

@@ -2,20 +2,17 @@
 
 use std::{
     any::{Any, TypeId},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use http::HeaderName;
 use terrace_ground_ids::{ReleaseId, ServiceName};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
-    WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::{
     Invocation, Level, Limits, Logs, Memory, Shared,
+    egress::Hooks,
     logs::{Output, RequestLog},
 };
 
@@ -23,8 +20,8 @@ use crate::{
 const FIELDS_BYTES_MAX: usize = 64 << 10;
 /// Resources (streams, bodies, transactions, pollables) that a guest may hold at once.
 const RESOURCES_MAX: usize = 1_024;
-/// Bytes that a guest may hand over in one write to a body.
-const CHUNK_BYTES_MAX: usize = 64 << 10;
+/// Random bytes that one call may ask for. Making them takes the processor, and nothing interrupts it.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
 /// What a release is and may do. Shared by all its instances.
 #[derive(Debug, Clone)]
@@ -37,7 +34,7 @@ pub struct Release {
     pub limits: Limits,
     /// The services that it may call.
     pub calls: Vec<ServiceName>,
-    /// What its capabilities left for their host functions.
+    /// What its manifest grants to its capabilities, and what these left for their host functions.
     pub shared: Shared,
 }
 
@@ -51,7 +48,7 @@ pub struct Guest {
     pub memory: Memory,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    egress: Egress,
+    egress: Hooks,
     log: Arc<Mutex<RequestLog>>,
     slots: Vec<(TypeId, Box<dyn Any + Send>)>,
 }
@@ -69,19 +66,20 @@ impl Guest {
             .stderr(Output(log.clone()))
             .allow_tcp(false)
             .allow_udp(false)
-            .allow_ip_name_lookup(false);
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         Self {
             memory: Memory::new(release.limits.memory_bytes(), table_elements_max),
+            egress: Hooks::new(release.clone(), invocation.clone(), log.clone()),
             release,
             invocation,
             table,
             wasi: wasi.build(),
             http,
-            egress: Egress,
             log,
             slots: Vec::new(),
         }
@@ -99,6 +97,7 @@ impl Guest {
         );
         self.memory.begin();
         self.log().begin(invocation.clone(), self.release.limits.log_bytes());
+        self.egress.begin(invocation.clone());
         self.invocation = invocation;
     }
 
@@ -106,6 +105,7 @@ impl Guest {
     /// the engine, once per request, whatever became of it.
     pub fn end(&mut self) {
         self.slots.clear();
+        self.egress.end();
         self.log().end();
     }
 
@@ -171,44 +171,5 @@ impl WasiHttpView for Guest {
             table: &mut self.table,
             hooks: &mut self.egress,
         }
-    }
-}
-
-/// Outgoing HTTP: denied. A capability for it will bring its own rules and replace this.
-struct Egress;
-
-static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
-    LazyLock::new(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name)));
-
-impl WasiHttpHooks for Egress {
-    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        DEFAULT_FORBIDDEN_HEADERS.contains(name)
-    }
-
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        FORBIDDEN.clone()
-    }
-
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _sent: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
-    ) -> Box<
-        dyn Future<
-                Output = Result<
-                    (
-                        http::Response<WasiBody>,
-                        Box<dyn Future<Output = Result<(), HttpError>> + Send>,
-                    ),
-                    HttpError,
-                >,
-            > + Send,
-    > {
-        Box::new(async { Err(HttpError::HttpRequestDenied) })
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK_BYTES_MAX
     }
 }

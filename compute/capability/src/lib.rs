@@ -7,6 +7,7 @@
 //!
 //! This crate knows no capability and no engine; it is what the two agree on.
 
+mod egress;
 mod guest;
 mod invocation;
 mod limits;
@@ -15,6 +16,7 @@ mod memory;
 pub mod request;
 mod shared;
 
+pub use egress::{Asked, Egress, Ended, Outgoing, Refusal, Sending};
 pub use guest::{Guest, Release};
 pub use invocation::{Caller, Invocation, TenantFacts};
 pub use limits::{Isolation, Limits};
@@ -44,7 +46,8 @@ pub trait Capability: Send + Sync + 'static {
     /// When an interface is there already.
     fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()>;
 
-    /// Leaves what its host functions need. Called once per load, right after [`Capability::link`].
+    /// Leaves what its host functions need, and finds there what the manifest grants it. Called once per
+    /// load, right after [`Capability::link`].
     fn share(&self, shared: &mut Shared) {
         let _ = shared;
     }

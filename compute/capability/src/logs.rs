@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use terrace_ground_ids::{RequestId, ServiceName, TenantId};
+use tokio::sync::watch;
 use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
     p2::{OutputStream, Pollable, StreamResult},
@@ -38,6 +39,10 @@ pub enum Level {
 /// One line.
 #[derive(Debug, Clone)]
 pub struct LogLine {
+    /// Its place among all lines of the node: higher is later, also over a restart.
+    pub number: u64,
+    /// The service.
+    pub service: ServiceName,
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub at_micros: i64,
     /// Whose request wrote it.
@@ -51,31 +56,73 @@ pub struct LogLine {
 }
 
 /// The last lines of every service of a node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Logs {
     rings: Mutex<HashMap<ServiceName, VecDeque<LogLine>>>,
+    /// The number of the last line.
+    last: watch::Sender<u64>,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        let now = jiff::Timestamp::now().as_microsecond();
+        Self {
+            rings: Mutex::default(),
+            // A node does not write a million lines a second, so a later one begins higher.
+            last: watch::Sender::new(u64::try_from(now).unwrap_or(0)),
+        }
+    }
 }
 
 impl Logs {
-    /// The last lines of a service, oldest first.
-    pub fn lines(&self, service: &ServiceName) -> Vec<LogLine> {
+    /// The lines that are kept and come after the number `after`, of one service or of all, oldest
+    /// first.
+    pub fn after(&self, after: u64, service: Option<&ServiceName>) -> Vec<LogLine> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        rings
-            .get(service)
-            .map(|ring| ring.iter().cloned().collect())
-            .unwrap_or_default()
+        let mut lines: Vec<LogLine> = rings
+            .iter()
+            .filter(|(name, _)| service.is_none_or(|service| service == *name))
+            .flat_map(|(_, ring)| {
+                let start = ring.partition_point(|line| line.number <= after);
+                ring.range(start..).cloned()
+            })
+            .collect();
+        drop(rings);
+        lines.sort_unstable_by_key(|line| line.number);
+        lines
     }
 
-    fn push(&self, service: &ServiceName, line: LogLine) {
+    /// The number of the last line; it tells when there is another.
+    pub fn last(&self) -> watch::Receiver<u64> {
+        self.last.subscribe()
+    }
+
+    /// What ended a request, in the service's own log: its author looks there first.
+    pub fn fault(&self, invocation: &Invocation, message: &str) {
+        self.push(invocation, Level::Error, clean(message));
+    }
+
+    fn push(&self, invocation: &Invocation, level: Level, message: Arc<str>) {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ring) = rings.get_mut(service) {
+        let number = *self.last.borrow() + 1;
+        let line = LogLine {
+            number,
+            service: invocation.service.clone(),
+            at_micros: jiff::Timestamp::now().as_microsecond(),
+            tenant: invocation.tenant.id.clone(),
+            request: invocation.request.clone(),
+            level,
+            message,
+        };
+        if let Some(ring) = rings.get_mut(&invocation.service) {
             if ring.len() == LINES_MAX {
                 ring.pop_front();
             }
             ring.push_back(line);
         } else {
-            rings.insert(service.clone(), VecDeque::from([line]));
+            rings.insert(invocation.service.clone(), VecDeque::from([line]));
         }
+        self.last.send_replace(number);
     }
 }
 
@@ -155,16 +202,7 @@ impl RequestLog {
             Level::Warn => emit!(warn),
             Level::Error => emit!(error),
         }
-        self.logs.push(
-            &invocation.service,
-            LogLine {
-                at_micros: jiff::Timestamp::now().as_microsecond(),
-                tenant: invocation.tenant.id.clone(),
-                request: invocation.request.clone(),
-                level,
-                message,
-            },
-        );
+        self.logs.push(invocation, level, message);
     }
 }
 

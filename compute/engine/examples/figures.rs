@@ -75,6 +75,7 @@ async fn figures(component: Bytes, path: &str, time: Duration, keep_resident_kib
             ..Limits::default()
         },
         calls: Vec::new(),
+        grants: terrace_compute_engine::Shared::default(),
     };
     let engine = Engine::new(config, vec![Arc::new(Silence)])?;
     let began = Instant::now();

@@ -11,6 +11,11 @@ use serde::Deserialize;
 pub struct Config {
     /// Threads that run guests. 0, the default, is one per core.
     pub threads: usize,
+    /// How far guests that compute for longer than two milliseconds stand back when there is too little
+    /// CPU, 0 to 19 (`nice`, on Linux): short requests, and a database on the same machine, come first.
+    /// Default 3: more, and what such a guest holds for a moment (a lock, the address space) is held for
+    /// long.
+    pub niceness: u8,
     /// Instances alive at the same time, idle ones included. Default 1,000.
     pub instances_max: u32,
     /// The most memory that a manifest may ask for, in MiB. Default 256.
@@ -51,6 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             threads: 0,
+            niceness: 3,
             instances_max: 1_000,
             memory_max_mib: 256,
             idle_max: 256,

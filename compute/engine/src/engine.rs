@@ -122,10 +122,13 @@ impl Engine {
             deadline: deadline.into_std(),
             ..invocation
         };
+        // A call from another service waits while its caller holds a place. With a share of places for
+        // each depth there is always room for the next one, and nobody waits for themselves.
+        let running_max = limits.concurrency.saturating_mul(u32::from(invocation.depth) + 1);
         let permit = self
             .0
             .admission
-            .enter(key, limits.concurrency, self.0.config.queue_max, deadline)
+            .enter(key, running_max, self.0.config.queue_max, deadline)
             .await?;
 
         let (head, response) = oneshot::channel();
@@ -190,7 +193,7 @@ impl Engine {
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let component = self.artefacts.component(&self.wasm, &spec.component)?;
-        let (pre, shared) = link(&component, &spec.capabilities, &self.capabilities)?;
+        let (pre, shared) = link(&component, &spec.capabilities, &spec.grants, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
         let kind = component.component_type();
         let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();

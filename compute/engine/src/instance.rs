@@ -1,8 +1,11 @@
 //! One live instance: a store and the component in it. It belongs to one tenant for life.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use terrace_compute_capability::{Guest, Invocation, Logs};
@@ -17,6 +20,9 @@ use crate::{Config, Release, body::Inbound, meter::Meter, task::Answer, turns::T
 /// Resources that a guest may keep between requests (its standard streams, a pollable). One that
 /// keeps more leaks, and is not used again.
 const KEPT_RESOURCES_MAX: usize = 32;
+
+/// CPU time up to which a request is short: it is not interrupted.
+const SHORT: Duration = Duration::from_millis(2);
 
 /// Handles to resources that the component may hold, its own included.
 const HANDLES_MAX: usize = 4_096;
@@ -82,6 +88,11 @@ impl Instance {
         store.epoch_deadline_callback({
             let (meter, turns) = (meter.clone(), around.turns.clone());
             move |_| {
+                // The clock ticks for all guests at once, and while this one waits. A short one that
+                // happens to compute at the tick goes on.
+                if meter.spent() < SHORT {
+                    return Ok(UpdateDeadline::Continue(1));
+                }
                 if meter.is_over() {
                     return Ok(UpdateDeadline::Interrupt);
                 }

@@ -26,6 +26,7 @@ mod pool;
 mod release;
 mod task;
 mod ticker;
+mod trap;
 mod turns;
 
 pub use body::{Body, BoxError};
@@ -33,4 +34,4 @@ pub use config::Config;
 pub use engine::{Engine, Stats};
 pub use fault::{Error, Fault};
 pub use release::{Release, ReleaseSpec};
-pub use terrace_compute_capability::{Capability, Invocation, Isolation, Limits, Logs};
+pub use terrace_compute_capability::{Capability, Invocation, Isolation, Limits, Logs, Shared};

@@ -11,11 +11,12 @@ use crate::Error;
 pub(crate) fn link(
     component: &Component,
     granted: &[String],
+    grants: &Shared,
     known: &[Arc<dyn Capability>],
 ) -> Result<(InstancePre<Guest>, Shared), Error> {
     let engine = component.engine();
     let mut linker = Linker::<Guest>::new(engine);
-    let mut shared = Shared::default();
+    let mut shared = grants.clone();
     let failed = |error: wasmtime::Error| Error::Link(format!("{error:#}"));
 
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;

@@ -9,6 +9,7 @@
 //! waits for its core in the middle of a poll, does not charge that wait to a long computation.
 
 use std::{
+    cell::Cell,
     pin::pin,
     sync::{
         Mutex, PoisonError,
@@ -20,6 +21,16 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::turns::Turn;
+
+thread_local! {
+    /// Whether a tick has interrupted the guest that this thread runs, since somebody asked.
+    static TICKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a tick has interrupted a guest on this thread since the last time that this was asked.
+pub(crate) fn take_ticked() -> bool {
+    TICKED.replace(false)
+}
 
 /// Not in a poll.
 const IDLE: u64 = u64::MAX;
@@ -78,6 +89,7 @@ impl Meter {
     /// [`Meter::exceeded`].
     pub(crate) fn is_over(&self) -> bool {
         self.is_long.store(true, Relaxed);
+        TICKED.set(true);
         let over = self.spent() >= Duration::from_nanos(self.budget.load(Relaxed));
         if over {
             self.exceeded.store(true, Relaxed);

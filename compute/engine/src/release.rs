@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use terrace_compute_capability::{Guest, Isolation, Limits};
+use terrace_compute_capability::{Guest, Isolation, Limits, Shared};
 use terrace_ground_ids::{ReleaseId, ServiceName};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
@@ -27,6 +27,9 @@ pub struct ReleaseSpec {
     pub limits: Limits,
     /// The services that it may call.
     pub calls: Vec<ServiceName>,
+    /// What the manifest grants to single capabilities (hosts, names of secrets), each in its own type.
+    /// The engine hands it on and looks at none of it.
+    pub grants: Shared,
 }
 
 /// A release that is ready to run. Dropping the last reference frees its code; requests that run

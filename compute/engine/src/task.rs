@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use terrace_compute_capability::{Invocation, Isolation};
+use terrace_compute_capability::{Invocation, Isolation, Logs};
 use tokio::{sync::oneshot, time::Instant};
 use wasmtime_wasi_http::{WasiBody, p2::bindings::http::types::ErrorCode};
 
@@ -22,6 +22,7 @@ use crate::{
     executor::Worker,
     instance::{Instance, Place, Surroundings},
     meter::Meter,
+    trap,
 };
 
 /// The head of a response with its body, or why there is none.
@@ -168,7 +169,7 @@ impl Job {
             }
             Err(end) => {
                 let refused = instance.as_ref().is_some_and(Instance::was_refused_memory);
-                let fault = classify(end, &meter, refused, &invocation);
+                let fault = classify(end, &meter, refused, &invocation, &worker.logs);
                 answer.fail(fault);
                 if let Some(instance) = &mut instance {
                     instance.end();
@@ -216,7 +217,7 @@ async fn gone(reader: oneshot::Receiver<()>) {
 }
 
 /// What the failure is called, and one line about it in our own log.
-fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocation) -> Fault {
+fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocation, logs: &Logs) -> Fault {
     let spent_ms = meter.spent().as_millis();
     let (fault, detail) = match end {
         End::Fault(Fault::Cancelled) => {
@@ -235,7 +236,10 @@ fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocati
             (fault, Some(error))
         }
     };
-    let detail = detail.map(|error| format!(": {error:?}")).unwrap_or_default();
+    let detail = detail
+        .map(|error| format!(": {}", trap::describe(&error)))
+        .unwrap_or_default();
+    logs.fault(invocation, &format!("{fault}{detail}"));
     tracing::warn!(request.id = %invocation.request, tenant.id = %invocation.tenant.id, service = %invocation.service, release = %invocation.release, spent_ms, "{fault}{detail}");
     fault
 }

@@ -1,8 +1,8 @@
-//! Whose turn it is among the guests of one thread that compute for longer than a tick.
+//! Whose turn it is among the guests that compute for longer than a tick.
 //!
-//! A guest that used up its tick waits here for the next one. One of them runs at a time, tenant
-//! after tenant, so what a short request waits for is one tick, however many loops its neighbours
-//! run; and a tenant with thirty loops gets no more turns than one with a single long computation.
+//! A guest that used up its tick waits here for the next one. As many run at a time as there are
+//! cores, tenant after tenant: a tenant with thirty loops gets no more turns than one with a single
+//! long computation.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,13 +12,15 @@ use std::{
 use terrace_ground_ids::TenantId;
 use tokio::sync::oneshot;
 
-/// The turns of one thread.
-#[derive(Default)]
-pub(crate) struct Turns(Mutex<State>);
+/// The turns of all threads.
+pub(crate) struct Turns {
+    state: Mutex<State>,
+    at_once: usize,
+}
 
 #[derive(Default)]
 struct State {
-    taken: bool,
+    taken: usize,
     /// The tenants that wait, each once.
     ring: VecDeque<TenantId>,
     waiting: HashMap<TenantId, VecDeque<oneshot::Sender<Turn>>>,
@@ -28,12 +30,20 @@ struct State {
 pub(crate) struct Turn(Option<Arc<Turns>>);
 
 impl Turns {
+    /// So many at a time, and at least one.
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            at_once: at_once.max(1),
+        }
+    }
+
     /// Waits for this tenant's turn.
     pub(crate) async fn take(self: Arc<Self>, tenant: TenantId) -> Option<Turn> {
         let waiter = {
             let mut state = self.state();
-            if !state.taken {
-                state.taken = true;
+            if state.taken < self.at_once {
+                state.taken += 1;
                 drop(state);
                 return Some(Turn(Some(self)));
             }
@@ -56,7 +66,7 @@ impl Turns {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first waiter of the next tenant, which goes to the end of the ring if it has more.
@@ -77,7 +87,7 @@ impl Turns {
                 return sender;
             }
         }
-        *taken = false;
+        *taken -= 1;
         None
     }
 }
@@ -102,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn tenants_alternate_however_many_guests_one_of_them_has() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(Turns::new(1));
         let (greedy, modest) = (TenantId::random(), TenantId::random());
         let order = Arc::new(Mutex::new(Vec::new()));
         let first = turns.clone().take(greedy.clone()).await;
@@ -125,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiter_that_went_away_does_not_keep_the_turn() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(Turns::new(1));
         let tenant = TenantId::random();
         let first = turns.clone().take(tenant.clone()).await;
         let gone = tokio::spawn(turns.clone().take(tenant.clone()));

@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "11df586bbb4d205d";
+export const CONTRACT_HASH = "fa503444a649fc10";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -144,6 +144,37 @@ export interface FileUpload {
   path: string;
 }
 
+/** How much a line matters. */
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** One line. */
+export interface LogLine {
+  /** When it was written. */
+  at: string;
+  /** How much it matters. */
+  level: LogLevel;
+  /** The text, on one line. */
+  message: string;
+  /** Its place among all lines. */
+  number: number;
+  /** The request. */
+  request_id: string;
+  /** The service that wrote it. */
+  service: string;
+  /** The tenant's slug; null when it is gone. */
+  slug: string | null;
+  /** The tenant whose request it was. */
+  tenant: string;
+}
+
+/** Lines in the order in which they were written. */
+export interface LogLines {
+  /** The lines, oldest first. */
+  items: LogLine[];
+  /** What to ask `after` next. */
+  last: number;
+}
+
 /** The last minute of one node. */
 export interface Meters {
   /** When the figures were taken. */
@@ -255,6 +286,16 @@ export interface Problem {
   type: string;
 }
 
+/** A setting to keep. */
+export interface PutSetting {
+  /** `secret` or `config`. */
+  kind: string;
+  /** The tenant that it is for, by slug or id; for all that have none of their own when absent. */
+  tenant?: string | null;
+  /** Its value: 1 to 8,192 bytes of text. */
+  value: string;
+}
+
 /** One immutable version of a service. */
 export interface Release {
   /** The host interfaces that it is granted. */
@@ -329,6 +370,31 @@ export interface Session {
   expires_at: string | null;
   /** Who it is. */
   operator: Operator;
+}
+
+/** One setting of a service. */
+export interface Setting {
+  /** What it is. */
+  kind: SettingKind;
+  /** Its name, as the manifest lists it. */
+  name: string;
+  /** The tenant that it counts for; null for all that have none of their own. */
+  tenant: string | null;
+  /** When it was set. */
+  updated_at: string;
+  /** Its value; null for a secret. */
+  value: string | null;
+}
+
+/** What a setting is. */
+export type SettingKind = "secret" | "config";
+
+/** A page of settings. */
+export interface SettingPage {
+  /** The settings, in the order of their names; the one for all tenants before the others. */
+  items: Setting[];
+  /** Asks for the next page; null on the last. */
+  next_page_token: string | null;
 }
 
 /** A static frontend. */
@@ -421,6 +487,9 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Signs the operator out of this browser. */
     deleteSession: (options: RequestOptions = {}): Promise<void> =>
       core.request<void>({ method: "DELETE", path: "/api/control/session" }, options),
+    /** Forgets a value that was set for a service. */
+    deleteSetting: (params: { service: string; name: string; kind: string; tenant?: string }, options: RequestOptions = {}): Promise<void> =>
+      core.request<void>({ method: "DELETE", path: "/api/control/services/{service}/settings/{name}", params, query: ["kind", "tenant"] }, options),
     /** Deletes a tenant and all its data. */
     deleteTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<void> =>
       core.request<void>({ method: "DELETE", path: "/api/control/tenants/{tenant}", params }, options),
@@ -436,15 +505,24 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Lists clusters, in the order of their names. */
     listClusters: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ClusterPage> =>
       core.request<ClusterPage>({ method: "GET", path: "/api/control/clusters", params, query: ["page_size", "page_token"] }, options),
+    /** Shows what services wrote, and what ended their requests. */
+    listLogs: (params: { service?: string; tenant?: string; level?: LogLevel; after?: number; limit?: number; wait_seconds?: number } = {}, options: RequestOptions = {}): Promise<LogLines> =>
+      core.request<LogLines>({ method: "GET", path: "/api/control/logs", params, query: ["service", "tenant", "level", "after", "limit", "wait_seconds"] }, options),
     /** Lists services with their releases, in the order of their names. */
     listServices: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ServicePage> =>
       core.request<ServicePage>({ method: "GET", path: "/api/control/services", params, query: ["page_size", "page_token"] }, options),
+    /** Lists what is set for a service. Values of secrets are not shown, to nobody. */
+    listSettings: (params: { service: string; kind: string; page_size?: number; page_token?: string }, options: RequestOptions = {}): Promise<SettingPage> =>
+      core.request<SettingPage>({ method: "GET", path: "/api/control/services/{service}/settings", params, query: ["kind", "page_size", "page_token"] }, options),
     /** Lists sites with their builds, in the order of their names. */
     listSites: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<SitePage> =>
       core.request<SitePage>({ method: "GET", path: "/api/control/sites", params, query: ["page_size", "page_token"] }, options),
     /** Lists tenants, in the order of their slugs. */
     listTenants: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<TenantPage> =>
       core.request<TenantPage>({ method: "GET", path: "/api/control/tenants", params, query: ["page_size", "page_token"] }, options),
+    /** Sets a value for a service, in place of what was there. Services see it within a second. */
+    putSetting: (params: { service: string; name: string }, body: PutSetting, options: RequestOptions = {}): Promise<void> =>
+      core.request<void>({ method: "PUT", path: "/api/control/services/{service}/settings/{name}", params, body }, options),
     /** A stream of server-sent events. */
     stream: (options: StreamOptions): Subscription => openStream(core, options),
   };

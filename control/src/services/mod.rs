@@ -124,7 +124,7 @@ pub struct ServicePage {
 }
 
 /// `{service}` in a path. What cannot be a service's name is not found, like any other.
-fn service_of(text: &str) -> Result<ServiceName, Refusal> {
+pub(crate) fn service_of(text: &str) -> Result<ServiceName, Refusal> {
     text.parse()
         .map_err(|error: terrace_ground_ids::Error| Refusal::not_found(format!("{error}.")))
 }

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use terrace_control::{
     Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, EdgeSnapshot, Error, Meters,
     NewBuild, NewRelease, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts,
-    ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice, TenantState, LogFilter, LogLines, NewSetting,
+    Setting, SettingKind, SettingRef,
 };
 use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -21,6 +22,7 @@ use crate::{EMAIL, PASSWORD};
 pub(crate) struct Memory {
     operator: OperatorRecord,
     tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    settings: Mutex<Vec<Setting>>,
     meters: NodeMeters,
 }
 
@@ -35,6 +37,7 @@ impl Memory {
         Self {
             operator,
             tenants: Mutex::default(),
+            settings: Mutex::default(),
             meters: NodeMeters::default(),
         }
     }
@@ -206,6 +209,41 @@ impl Platform for Memory {
         Err(Error::Conflict(format!("{service} has no canary.")))
     }
 
+    async fn settings(&self, kind: SettingKind, _: &ServiceName) -> Result<Vec<Setting>, Error> {
+        let settings = self.settings.lock().unwrap();
+        Ok(settings
+            .iter()
+            .filter(|setting| setting.kind == kind)
+            .cloned()
+            .collect())
+    }
+
+    async fn put_setting(&self, new: NewSetting) -> Result<(), Error> {
+        let tenant = match &new.setting.tenant {
+            Some(tenant) => Some(self.tenant(tenant).await?.slug),
+            None => None,
+        };
+        let is_plain = new.setting.kind == SettingKind::Config;
+        self.settings.lock().unwrap().push(Setting {
+            name: new.setting.name,
+            kind: new.setting.kind,
+            tenant,
+            value: is_plain.then(|| new.value.reveal().to_owned()),
+            updated_at: Timestamp::now(),
+        });
+        Ok(())
+    }
+
+    async fn delete_setting(&self, setting: &SettingRef) -> Result<(), Error> {
+        let mut settings = self.settings.lock().unwrap();
+        let at = settings
+            .iter()
+            .position(|each| each.name == setting.name && each.kind == setting.kind);
+        let at = at.ok_or_else(|| Error::NotFound(format!("There is no `{}`.", setting.name)))?;
+        settings.remove(at);
+        Ok(())
+    }
+
     async fn sites(&self) -> Result<Vec<Site>, Error> {
         Ok(Vec::new())
     }
@@ -238,6 +276,13 @@ impl Platform for Memory {
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
             None
         }))
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
+        Ok(LogLines {
+            items: Vec::new(),
+            last: filter.after,
+        })
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! Its tenants are chosen once, written down, and migrated before the first request of theirs goes to
 //! it; nobody else's schema is touched. A tenant that is created meanwhile gets the current release.
-//! `docs/decisions/0007-canaries-by-tenant.md` says why.
+//! `docs/decisions/0009-canaries-by-tenant.md` says why.
 
 use std::{collections::BTreeSet, sync::Arc};
 

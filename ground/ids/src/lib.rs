@@ -196,6 +196,13 @@ text_id!(
     "A PostgreSQL server."
 );
 text_id!(
+    SettingName,
+    "setting name",
+    "a lowercase letter, then up to 62 of `a-z`, `0-9` and `-`",
+    |value| is_name(value, 63),
+    "A secret or a plain value that an operator sets for a service: `stripe-key`."
+);
+text_id!(
     Slug,
     "slug",
     "a lowercase letter, then up to 30 of `a-z`, `0-9` and `-`, and not a reserved name",

@@ -4,11 +4,16 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
+use terrace_capabilities_cache::{Cache, Store};
 use terrace_capabilities_calls::Calls;
 use terrace_capabilities_clock::Clock;
+use terrace_capabilities_config::Config as Values;
 use terrace_capabilities_events::Events;
+use terrace_capabilities_http::{Http, System};
 use terrace_capabilities_log::Log as LogCapability;
 use terrace_capabilities_password::{Hasher, Password};
+use terrace_capabilities_random::Random;
+use terrace_capabilities_secrets::{Sealer, Secrets as SecretsCapability};
 use terrace_capabilities_sql::Sql;
 use terrace_capabilities_token::Token;
 use terrace_compute_engine::{Capability, Engine};
@@ -32,6 +37,7 @@ use super::{
     deliver::{Delivery, ServiceHooks},
     deployments::Deployments,
     operator_token,
+    settings::Settings,
 };
 use crate::{config::Config, secrets::Secrets};
 
@@ -61,6 +67,11 @@ impl Node {
         let keys = Keys::from_seed(&secrets.bytes("tokens")?);
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
+        let settings = Arc::new(Settings::new(
+            directory.clone(),
+            Sealer::new(&secrets.bytes("sealing")?),
+        ));
+        let cache = Arc::new(Store::new(&config.cache));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
             Arc::new(Sql::new(
                 router.clone(),
@@ -74,6 +85,11 @@ impl Node {
             )))),
             Arc::new(Token::new(Arc::new(keys.clone()))),
             Arc::new(Calls::new(calls.clone())),
+            Arc::new(Http::new(config.http.clone(), Arc::new(System), settings.clone())?),
+            Arc::new(SecretsCapability::new(settings.clone())),
+            Arc::new(Values::new(settings.clone())),
+            Arc::new(Random),
+            Arc::new(Cache::new(cache.clone())),
         ];
         let mut engine_config = config.engine.clone();
         engine_config
@@ -114,14 +130,20 @@ impl Node {
 
         // The control plane.
         make_operator(&directory, secrets).await?;
-        let plane = Arc::new(Plane::new(directory.clone(), deployments, meters));
+        let plane = Arc::new(Plane::new(
+            directory.clone(),
+            deployments,
+            meters,
+            engine.logs().clone(),
+            settings,
+        ));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
 
         tokio::spawn(poll(log.clone(), bell, terrace_events_log::Config::default()));
         tokio::spawn(dispatcher.run());
         tokio::spawn(forget_old_events(log));
-        tokio::spawn(follow_tenants(directory.clone(), router, live));
+        tokio::spawn(follow_tenants(directory.clone(), router, live, cache));
         resume(&directory).await?;
         Ok(Self {
             gateway,
@@ -223,8 +245,8 @@ async fn resume(directory: &Arc<Directory>) -> Result<()> {
 }
 
 /// Lets go of what belongs to tenants that may not be used any more, whichever node decided it: their
-/// live streams end, and the router forgets their backends. Idle backends are swept on the way.
-async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Live) {
+/// live streams end, the router forgets their backends and the cache their entries. Idle backends are swept on the way.
+async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Live, cache: Arc<Store>) {
     let mut changes = directory.changes();
     let mut known: HashMap<TenantId, tenancy::State> = HashMap::new();
     let mut sweep = tokio::time::interval(Duration::from_secs(60));
@@ -243,6 +265,7 @@ async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Li
             }
             if state.is_none() {
                 router.forget(tenant);
+                cache.forget(tenant);
             }
         }
         known = now;

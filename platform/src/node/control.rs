@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
+use terrace_compute_engine::Logs;
 use terrace_control::{
-    Build, BuildState, CanarySplit, Cluster, ClusterState, EdgeSnapshot, Error, Meters, NewBuild, NewRelease,
-    NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseDiff, ReleaseFacts, Secret, Service, Site,
-    Tenant, TenantRef, TenantSlice, TenantState,
+    Build, BuildState, CanarySplit, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild,
+    NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseDiff, ReleaseFacts,
+    Secret, Service, Setting, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
 };
 use terrace_data_tenancy::{self as tenancy, Directory};
 use terrace_ground_error::FieldError;
@@ -20,13 +21,18 @@ use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry as telemetry;
 use tracing::warn;
 
-use super::deployments::Deployments;
+use super::{
+    deployments::Deployments,
+    settings::{Settings, kind},
+};
 
 /// What the control plane acts on.
 pub(crate) struct Plane {
     directory: Arc<Directory>,
     deployments: Arc<Deployments>,
     meters: Arc<telemetry::Meters>,
+    logs: Arc<Logs>,
+    settings: Arc<Settings>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
@@ -35,11 +41,15 @@ impl Plane {
         directory: Arc<Directory>,
         deployments: Arc<Deployments>,
         meters: Arc<telemetry::Meters>,
+        logs: Arc<Logs>,
+        settings: Arc<Settings>,
     ) -> Self {
         Self {
             directory,
             deployments,
             meters,
+            logs,
+            settings,
             snapshot: ArcSwapOption::empty(),
         }
     }
@@ -83,6 +93,16 @@ impl Plane {
                 schemas,
             },
             created_at: tenant.created_at,
+        })
+    }
+
+    fn key_of(&self, setting: &SettingRef) -> Result<tenancy::SettingKey, Error> {
+        let tenant = setting.tenant.as_ref().map(|tenant| self.find(tenant)).transpose()?;
+        Ok(tenancy::SettingKey {
+            kind: kind(setting.kind),
+            service: setting.service.clone(),
+            name: setting.name.clone(),
+            tenant: tenant.map(|tenant| tenant.id.clone()),
         })
     }
 
@@ -201,6 +221,36 @@ impl Platform for Plane {
         self.abort(service, by).await
     }
 
+    async fn settings(&self, kind: terrace_control::SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error> {
+        let settings = self.settings.list(kind, service).await.map_err(refuse)?;
+        let view = self.directory.tenants();
+        Ok(settings
+            .into_iter()
+            .map(|(setting, value)| Setting {
+                name: setting.key.name,
+                kind,
+                tenant: setting
+                    .key
+                    .tenant
+                    .as_ref()
+                    .and_then(|id| view.by_id(id))
+                    .map(|tenant| tenant.slug.clone()),
+                value,
+                updated_at: setting.updated_at,
+            })
+            .collect())
+    }
+
+    async fn put_setting(&self, setting: NewSetting) -> Result<(), Error> {
+        let key = self.key_of(&setting.setting)?;
+        self.settings.put(&key, setting.value.reveal()).await.map_err(refuse)
+    }
+
+    async fn delete_setting(&self, setting: &SettingRef) -> Result<(), Error> {
+        let key = self.key_of(setting)?;
+        self.directory.delete_setting(&key).await.map_err(refuse)
+    }
+
     async fn sites(&self) -> Result<Vec<Site>, Error> {
         let snapshot = self.snapshot().await?;
         let sites = self.directory.sites().await.map_err(refuse)?;
@@ -275,6 +325,10 @@ impl Platform for Plane {
         let view = self.directory.tenants();
         let slug_of = |id: &TenantId| view.by_id(id).map(|tenant| tenant.slug.clone());
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), slug_of))
+    }
+
+    async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {
+        super::logs::read(&self.logs, &self.directory, filter).await
     }
 
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {

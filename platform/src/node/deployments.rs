@@ -221,15 +221,7 @@ impl Deployments {
         let component = self.directory.component(id).await?;
         let manifest = Manifest::parse(&facts.manifest).map_err(anyhow::Error::msg)?;
         let contract = Contract::parse(facts.contract.as_bytes())?;
-        let spec = ReleaseSpec {
-            id: id.clone(),
-            service: facts.release.service.clone(),
-            component,
-            capabilities: manifest.capabilities.clone(),
-            isolation: manifest.isolation,
-            limits: manifest.limits,
-            calls: manifest.calls.clone(),
-        };
+        let spec = manifest.spec(id.clone(), component);
         let release = self.engine.load(spec).await?;
         warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
         let deployed = Arc::new(Deployed {

@@ -1,8 +1,14 @@
 //! `service.toml`: what a service asks for.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde::Deserialize;
-use terrace_compute_engine::{Isolation, Limits};
-use terrace_ground_ids::ServiceName;
+use terrace_capabilities_config as config;
+use terrace_capabilities_http::Rules;
+use terrace_capabilities_secrets as secrets;
+use terrace_compute_engine::{Isolation, Limits, ReleaseSpec, Shared};
+use terrace_ground_ids::{ReleaseId, ServiceName};
 
 /// A service's manifest. Every key but `name` has a default; an unknown one is an error.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,7 +37,19 @@ pub(crate) struct Manifest {
     /// What one request may use.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// The hosts that it may reach, and the secrets that are set into what it sends there.
+    #[serde(default)]
+    pub(crate) http: Rules,
+    /// The secrets that it may read.
+    #[serde(default)]
+    pub(crate) secrets: secrets::Names,
+    /// The plain values that it may read.
+    #[serde(default)]
+    pub(crate) config: config::Names,
 }
+
+/// Names of secrets, or of plain values, that a manifest may list.
+const NAMES_MAX: usize = 256;
 
 /// A moment of a tenant's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -48,7 +66,45 @@ impl Manifest {
         if manifest.title.is_empty() {
             manifest.title = manifest.name.to_string();
         }
+        let sections = [
+            ("[http]", "http", manifest.http.is_empty()),
+            ("secrets", "secrets", manifest.secrets.0.is_empty()),
+            ("config", "config", manifest.config.0.is_empty()),
+        ];
+        for (section, capability, is_empty) in sections {
+            if !is_empty && !manifest.capabilities.iter().any(|listed| listed == capability) {
+                return Err(format!(
+                    "`{section}` says what \"{capability}\" grants, and capabilities does not list it: add \"{capability}\""
+                ));
+            }
+        }
+        for (section, names) in [("secrets", &manifest.secrets.0), ("config", &manifest.config.0)] {
+            if names.len() > NAMES_MAX {
+                return Err(format!(
+                    "`{section}` lists {} names; at most {NAMES_MAX} are possible",
+                    names.len()
+                ));
+            }
+        }
         Ok(manifest)
+    }
+
+    /// What the engine needs to load a release with this manifest.
+    pub(crate) fn spec(&self, id: ReleaseId, component: Bytes) -> ReleaseSpec {
+        let mut grants = Shared::default();
+        grants.insert(Arc::new(self.http.clone()));
+        grants.insert(Arc::new(self.secrets.clone()));
+        grants.insert(Arc::new(self.config.clone()));
+        ReleaseSpec {
+            id,
+            service: self.name.clone(),
+            component,
+            capabilities: self.capabilities.clone(),
+            isolation: self.isolation,
+            limits: self.limits,
+            calls: self.calls.clone(),
+            grants,
+        }
     }
 }
 
@@ -68,5 +124,29 @@ mod tests {
     fn a_misspelt_key_is_an_error_that_suggests_the_right_one() {
         let error = Manifest::parse("name = \"tasks\"\ncapabilites = [\"sql\"]\n").unwrap_err();
         assert_eq!(error, "line 2: unknown key `capabilites`; did you mean `capabilities`?");
+    }
+
+    #[test]
+    fn what_a_section_grants_needs_its_capability() {
+        let text = "name = \"tasks\"\ncapabilities = [\"http\"]\nsecrets = [\"stripe-key\"]\n";
+        let error = Manifest::parse(text).unwrap_err();
+        assert!(error.contains("add \"secrets\""), "{error}");
+        let text = "name = \"tasks\"\n[http]\nallow = [\"api.example.com\"]\n";
+        assert!(Manifest::parse(text).unwrap_err().contains("add \"http\""));
+    }
+
+    #[test]
+    fn a_bad_host_is_an_error_that_names_its_line() {
+        let text = "name = \"tasks\"\ncapabilities = [\"http\"]\n\n[http]\nallow = [\"https://api.example.com/v1\"]\n";
+        let error = Manifest::parse(text).unwrap_err();
+        assert!(
+            error.starts_with("line 5: `https://api.example.com/v1`: a path cannot be allowed"),
+            "{error}"
+        );
+        let text = "name = \"tasks\"\ncapabilities = [\"http\"]\n[http]\nalow = []\n";
+        assert_eq!(
+            Manifest::parse(text).unwrap_err(),
+            "line 4: unknown key `alow`; did you mean `allow`?"
+        );
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     calls::{self, Incoming, Outgoing},
     db::{Error, ErrorKind, Rows, Value},
     log::Level,
-    native::{Client, Facts, Host, HostTransaction},
+    native::{Client, Facts, Host, HostTransaction, Memory},
     password,
 };
 use value::{Cell, Parameter};
@@ -46,6 +46,7 @@ pub struct Postgres {
     pool: Pool,
     published: Arc<Mutex<Vec<Published>>>,
     services: HashMap<String, Router>,
+    memory: Memory,
 }
 
 impl Postgres {
@@ -73,6 +74,7 @@ impl Postgres {
             pool,
             published: Arc::default(),
             services: HashMap::new(),
+            memory: Memory::new(),
         };
         let client = host.connection().await?;
         client
@@ -99,6 +101,13 @@ impl Postgres {
     #[must_use]
     pub fn with_service(mut self, name: &str, router: Router) -> Self {
         self.services.insert(name.to_owned(), router);
+        self
+    }
+
+    /// Gives the service these secrets, values and answers of other hosts.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
         self
     }
 
@@ -207,6 +216,10 @@ impl HostTransaction for Transaction {
 
 #[async_trait]
 impl Host for Postgres {
+    fn memory(&self) -> Option<&Memory> {
+        Some(&self.memory)
+    }
+
     fn log(&self, facts: &Facts, level: Level, message: &str) {
         if level != Level::Debug {
             eprintln!("{level:?} {} {message}", facts.tenant.slug);

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    Caller, Tenant,
+    Caller, Tenant, cache,
     calls::{self, Incoming, Outgoing},
+    config,
     db::{Error, ErrorKind, Rows, Value},
+    fetch,
     log::Level,
     native::{Facts, Host, HostTransaction},
-    password,
+    password, secrets,
 };
 
 #[derive(Clone)]
@@ -109,4 +111,46 @@ pub(crate) fn random() -> String {
 pub(crate) async fn call(request: Outgoing) -> Result<Incoming, calls::Error> {
     let context = context().ok_or(calls::Error::UnknownService)?;
     context.host.call(&context.facts, request).await
+}
+
+pub(crate) async fn secret(name: &str) -> Result<String, secrets::Error> {
+    let context = context().ok_or(secrets::Error::Unavailable)?;
+    context.host.secret(&context.facts, name).await
+}
+
+pub(crate) async fn config(name: &str) -> Result<Option<String>, config::Error> {
+    let context = context().ok_or(config::Error::Unavailable)?;
+    context.host.config(&context.facts, name).await
+}
+
+pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
+    context()
+        .map(|context| context.host.random_bytes(count))
+        .unwrap_or_default()
+}
+
+pub(crate) fn random_text() -> String {
+    context().map(|context| context.host.random_text()).unwrap_or_default()
+}
+
+pub(crate) fn cache_get(key: &str) -> Option<Vec<u8>> {
+    let context = context()?;
+    context.host.cache_get(&context.facts, key)
+}
+
+pub(crate) fn cache_set(key: &str, value: Vec<u8>, ttl_seconds: u32) -> Result<(), cache::Error> {
+    context().map_or(Ok(()), |context| {
+        context.host.cache_set(&context.facts, key, value, ttl_seconds)
+    })
+}
+
+pub(crate) fn cache_delete(key: &str) {
+    if let Some(context) = context() {
+        context.host.cache_delete(&context.facts, key);
+    }
+}
+
+pub(crate) async fn fetch(request: http::Request<Vec<u8>>) -> Result<fetch::Response, fetch::Error> {
+    let context = context().ok_or_else(|| fetch::Error::Denied(request.uri().to_string()))?;
+    context.host.fetch(&context.facts, request).await
 }

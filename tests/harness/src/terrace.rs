@@ -30,6 +30,8 @@ pub struct Options {
     pub demo: bool,
     /// Deploy the hostile service too. Default false.
     pub hostile: bool,
+    /// The text of `terrace.toml`. Default none.
+    pub config: String,
 }
 
 impl Default for Options {
@@ -37,6 +39,7 @@ impl Default for Options {
         Self {
             demo: true,
             hostile: false,
+            config: String::new(),
         }
     }
 }
@@ -111,6 +114,11 @@ impl Terrace {
             .arg(bundles("sites"));
         if self.options.hostile {
             command.arg("--services").arg(bundles("hostile"));
+        }
+        if !self.options.config.is_empty() {
+            let file = self.folder.path().join("terrace.toml");
+            fs::write(&file, &self.options.config).context("write a configuration")?;
+            command.arg("--config").arg(file);
         }
         if self.options.demo {
             command.arg("--demo");

@@ -1,5 +1,7 @@
 //! A service that misbehaves on request. The laws ask it to, and look at who else notices.
 
+mod outside;
+
 use terrace_sdk::{axum::body::Body, axum::response::Response, prelude::*};
 
 /// What every operation that comes to an end answers.
@@ -9,7 +11,7 @@ pub struct Done {
     did: String,
 }
 
-fn done(did: impl Into<String>) -> Json<Done> {
+pub(crate) fn done(did: impl Into<String>) -> Json<Done> {
     Json(Done { did: did.into() })
 }
 
@@ -170,6 +172,14 @@ async fn hold(db: Db, Query(amount): Query<Amount>) -> Result<Json<Done>, Proble
     Ok(done(format!("held for {} ms", amount.amount)))
 }
 
+/// Calls itself, until the platform refuses.
+#[utoipa::path(post, path = "/api/hostile/recurse", operation_id = "hostile_recurse", security(()),
+    responses((status = 200, description = "How the next one ended", body = Done)))]
+async fn recurse() -> Result<Json<Done>, Problem> {
+    let next = terrace_sdk::calls::post("hostile", "/api/hostile/recurse", &()).await?;
+    Ok(done(format!("the next one answered {}", next.status)))
+}
+
 /// The routes.
 pub fn router() -> Router {
     routes!(
@@ -185,6 +195,13 @@ pub fn router() -> Router {
         body,
         sql,
         hold,
+        recurse,
+        outside::fetch_any,
+        outside::secret,
+        outside::value,
+        outside::randomness,
+        outside::fill_cache,
+        outside::read_cache,
     )
 }
 
@@ -194,6 +211,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 11);
+        assert_eq!(super::contract().paths.paths.len(), 17);
     }
 }

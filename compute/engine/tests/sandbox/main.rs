@@ -64,6 +64,7 @@ fn spec(work: &str) -> ReleaseSpec {
         isolation: Isolation::Tenant,
         limits: Limits::default(),
         calls: Vec::new(),
+        grants: terrace_compute_capability::Shared::default(),
     }
 }
 

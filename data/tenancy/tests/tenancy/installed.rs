@@ -18,13 +18,10 @@ async fn as_role(world: &World, role: &str) -> Client {
 async fn an_installation_that_runs_again_or_twice_at_once_changes_nothing() {
     let world = World::new().await;
     let before = world.count("SELECT value FROM terrace.version").await;
-    let installed = world.count("SELECT count(*) FROM terrace.installation").await;
+    let steps = world.count("SELECT count(*) FROM terrace.installation").await;
     let _nodes = tokio::join!(world.another_node(), world.another_node());
     assert_eq!(world.count("SELECT value FROM terrace.version").await, before);
-    assert_eq!(
-        world.count("SELECT count(*) FROM terrace.installation").await,
-        installed
-    );
+    assert_eq!(world.count("SELECT count(*) FROM terrace.installation").await, steps);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,4 +9,5 @@ mod delete;
 mod installed;
 mod releases;
 mod retention;
+mod settings;
 mod streams;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use terrace_compute_engine::{Release as Runnable, ReleaseSpec};
+use terrace_compute_engine::Release as Runnable;
 use terrace_contracts_openapi::Contract;
 use terrace_control::{
     Canary, CanarySplit, Error, NewRelease, Release, ReleaseDiff, ReleaseEvent, ReleaseFacts, ReleaseState, Service,
@@ -55,15 +55,7 @@ impl Plane {
         }
         let contract = release.contract.to_string();
         Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
-        let spec = ReleaseSpec {
-            id: ReleaseId::random(),
-            service: service.clone(),
-            component: release.component.clone(),
-            capabilities: manifest.capabilities.clone(),
-            isolation: manifest.isolation,
-            limits: manifest.limits,
-            calls: manifest.calls.clone(),
-        };
+        let spec = manifest.spec(ReleaseId::random(), release.component.clone());
         let checked = self.deployments.check(spec).await;
         let runnable = checked.map_err(|error| invalid("/component", error))?;
         let migrations = release.migrations.iter().map(|migration| File {
