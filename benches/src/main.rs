@@ -11,6 +11,7 @@ mod peers;
 mod releases;
 mod rest;
 mod sandbox;
+mod starts;
 mod task;
 mod tenants;
 
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "rest", "releases"];
+    let known = ["task", "sandbox", "tenants", "rest", "releases", "starts"];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -57,6 +58,9 @@ fn main() -> Result<()> {
         }
         if wanted("releases") {
             figures.extend(releases::measure().await?);
+        }
+        if wanted("starts") {
+            figures.extend(starts::measure().await?);
         }
         anyhow::Ok(())
     })?;

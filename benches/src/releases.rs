@@ -134,7 +134,7 @@ fn bundle(number: usize) -> Result<Value> {
     let manifest = text("service.toml")?.replace("A service that misbehaves on request", &format!("Number {number}"));
     let contract: Value = serde_json::from_str(&text("openapi.json")?)?;
     let mut component = fs::read(folder.join("service.wasm")).context("read the component")?;
-    if number % COMPILED_EVERY == 0 {
+    if number.is_multiple_of(COMPILED_EVERY) {
         // A custom section at the end: other bytes, the same code.
         let mark = u8::try_from(number / COMPILED_EVERY).unwrap_or(u8::MAX);
         component.extend([0, 6, 4, b'm', b'a', b'r', b'k', mark]);

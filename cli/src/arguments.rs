@@ -98,7 +98,20 @@ pub(crate) enum Command {
         /// The release's id; the one that was served before when absent
         #[arg(long, value_name = "RELEASE")]
         to: Option<String>,
+        /// Go back although migrations have taken away what that release uses
+        #[arg(long)]
+        force: bool,
     },
+    /// Send one request to a service, and see what became of it
+    ///
+    /// As an owner called `operator`, for one tenant: what it writes is written. Log lines, how long it
+    /// took, and what ended it go to standard error; the body goes to standard output. A folder or a
+    /// component (tasks.wasm) that is not deployed is compiled and run for a tenant that does not
+    /// exist; nothing is stored.
+    #[command(
+        after_help = "Examples:\n  terrace invoke tasks GET /boards --tenant acme\n  terrace invoke tasks POST /boards --tenant acme --data '{\"title\": \"Launch\"}'\n  terrace invoke tasks POST /boards --tenant acme --data @board.json --json | jq .logs\n  terrace invoke target/terrace/services/tasks GET /boards\n  terrace invoke hello.wasm GET /ping --include"
+    )]
+    Invoke(Invoke),
     /// Releases: show one, promote or abort a canary
     #[command(subcommand, visible_alias = "releases")]
     Release(Release),
@@ -275,6 +288,31 @@ pub(crate) enum Release {
         /// The service's name
         service: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invoke {
+    /// The service's name; or the folder, or the component, of one that is not deployed
+    pub(crate) service: String,
+    /// The method
+    pub(crate) method: String,
+    /// The path: /boards is /api/tasks/boards
+    pub(crate) path: String,
+    /// Whose data it works on, by slug or id
+    #[arg(long, short)]
+    pub(crate) tenant: Option<String>,
+    /// The body; @file reads it from a file, - from standard input
+    #[arg(long, short, allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+    /// A header, as `name: value`; may be given again
+    #[arg(long, short = 'H', value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// Ask as nobody
+    #[arg(long)]
+    pub(crate) anonymous: bool,
+    /// Print the answer's headers, too
+    #[arg(long, short)]
+    pub(crate) include: bool,
 }
 
 #[derive(Debug, Args)]

@@ -81,13 +81,13 @@ impl Changes {
                     tame(&migration.name),
                     tame(what)
                 );
-                lines.push(style.alarm(&what));
+                lines.push(style.bad(&what));
             }
         }
         for change in &self.contract {
             let line = format!("{}: {}", tame(&change.place), tame(&change.detail));
             lines.push(match change.breaking {
-                true => style.alarm(&format!("! breaks clients: {line}")),
+                true => style.bad(&format!("! breaks clients: {line}")),
                 false => format!("~ {line}"),
             });
         }

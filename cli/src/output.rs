@@ -36,10 +36,6 @@ impl Style {
     }
 
     /// What somebody should see before going on.
-    pub(crate) fn alarm(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
     pub(crate) fn bad(self, text: &str) -> String {
         self.paint("31", text)
     }

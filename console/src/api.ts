@@ -9,6 +9,8 @@ import {
   type Meters,
   type MetersError,
   type Release,
+  type ReleaseDiff,
+  type ReleaseFacts,
   type Service,
   type Session,
   type Site,
@@ -16,7 +18,7 @@ import {
 } from '@terrace/client/control';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, Service, Session, Site, Subscription, Tenant };
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, ReleaseDiff, ReleaseFacts, Service, Session, Site, Subscription, Tenant };
 
 /** A page of a list: what is known so far, and where the rest begins. */
 export interface Page<T> {
@@ -60,6 +62,10 @@ export const api = {
 
   services: async (): Promise<Service[]> => (await call(client.listServices({ page_size: 200 }))).items,
   activate: (service: string, release: string): Promise<Service> => call(client.activateRelease({ service }, { release })),
+  release: (service: string, release: string): Promise<ReleaseFacts> => call(client.showRelease({ service, release })),
+  rollback: (service: string, release: string): Promise<Service> => call(client.rollbackService({ service }, { release })),
+  promote: (service: string): Promise<Service> => call(client.promoteCanary({ service })),
+  abort: (service: string): Promise<Service> => call(client.abortCanary({ service })),
   sites: async (): Promise<Site[]> => (await call(client.listSites({ page_size: 200 }))).items,
   clusters: async (): Promise<Cluster[]> => (await call(client.listClusters({ page_size: 200 }))).items,
 

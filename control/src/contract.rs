@@ -33,6 +33,7 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(services::start_canary))
         .routes(routes!(services::promote_canary))
         .routes(routes!(services::abort_canary))
+        .routes(routes!(services::invoke))
         .routes(routes!(settings::list))
         .routes(routes!(settings::put))
         .routes(routes!(settings::delete))

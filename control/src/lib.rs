@@ -42,9 +42,9 @@ pub use platform::{
     Secret, TenantRef, TenantSlice,
 };
 pub use services::{
-    Activate, Asked, Canary, CanaryTenants, ContractChange, MigrationUpload, NewMigrationStep, Release, ReleaseDiff,
-    ReleaseEvent, ReleaseFacts, ReleaseState, ReleaseUpload, Rollback, Service, ServicePage, SettingChange,
-    StartCanary,
+    Activate, Asked, Canary, CanaryTenants, ContractChange, InvocationResult, InvokeBundle, InvokeUpload,
+    MigrationUpload, NewInvocation, NewMigrationStep, Release, ReleaseDiff, ReleaseEvent, ReleaseFacts, ReleaseState,
+    ReleaseUpload, Rollback, Service, ServicePage, SettingChange, StartCanary, Subject,
 };
 pub use session::{Credentials, Session};
 pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, SettingRef};

@@ -9,8 +9,8 @@ use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
 use crate::{
-    Build, Cluster, EdgeSnapshot, LogFilter, LogLines, Meters, NewSetting, Plan, Release, ReleaseDiff, ReleaseFacts,
-    Service, Setting, SettingKind, SettingRef, Site, Tenant,
+    Build, Cluster, EdgeSnapshot, InvocationResult, LogFilter, LogLines, Meters, NewInvocation, NewSetting, Plan,
+    Release, ReleaseDiff, ReleaseFacts, Service, Setting, SettingKind, SettingRef, Site, Tenant,
 };
 
 /// The platform, as operators and the edge see it.
@@ -53,8 +53,15 @@ pub trait Platform: Send + Sync + 'static {
     /// address, for the history, here and below.
     async fn activate_release(&self, service: &ServiceName, release: &ReleaseId, by: &str) -> Result<Service, Error>;
 
-    /// Goes back to `to`, or to the release that was served before the current one.
-    async fn rollback(&self, service: &ServiceName, to: Option<&ReleaseId>, by: &str) -> Result<Service, Error>;
+    /// Goes back to `to`, or to the release that was served before the current one. [`Error::Conflict`]
+    /// when migrations have taken away what it uses, unless `force`.
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        force: bool,
+        by: &str,
+    ) -> Result<Service, Error>;
 
     /// Gives a release to some tenants; again with others, to those.
     async fn start_canary(
@@ -70,6 +77,11 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Takes the canary from its tenants. [`Error::Conflict`] when there is none.
     async fn abort_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error>;
+
+    /// Sends one request to a service as a client would, and says how it went. [`Error::NotFound`] for a
+    /// service, a tenant or an operation that is not there; [`Error::Invalid`] for a component that
+    /// cannot run.
+    async fn invoke(&self, service: &ServiceName, invocation: NewInvocation) -> Result<InvocationResult, Error>;
 
     /// What is set for a service. The value of a secret is never in it.
     async fn settings(&self, kind: SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error>;

@@ -13,6 +13,8 @@ mod house;
 mod locks;
 mod presentation;
 mod privacy;
+mod release_crashes;
+mod release_store;
 mod releases;
 mod streams;
 mod wait;

@@ -20,18 +20,18 @@ use crate::wait::until;
 /// Deploys and rollbacks of the law; `cargo figures` does a thousand.
 const SWITCHES: usize = 50;
 
-const HOSTILE: &str = "/api/control/services/hostile";
+pub(crate) const HOSTILE: &str = "/api/control/services/hostile";
 
 /// The hostile service's bundle, to be changed a little and deployed again.
-struct Bundle {
+pub(crate) struct Bundle {
     manifest: String,
     contract: Value,
-    migrations: Vec<Value>,
+    pub(crate) migrations: Vec<Value>,
     component: Vec<u8>,
 }
 
 impl Bundle {
-    fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let folder: PathBuf = bundles("hostile").join("hostile");
         let text = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
         Self {
@@ -43,13 +43,13 @@ impl Bundle {
     }
 
     /// With another title: another release of the same component.
-    fn titled(mut self, title: &str) -> Self {
+    pub(crate) fn titled(mut self, title: &str) -> Self {
         self.manifest = self.manifest.replace("A service that misbehaves on request", title);
         self
     }
 
     /// With a custom section at its end: another component that does the same.
-    fn marked(mut self, mark: u8) -> Self {
+    pub(crate) fn marked(mut self, mark: u8) -> Self {
         self.component.extend([0, 6, 4, b'm', b'a', b'r', b'k', mark]);
         self
     }
@@ -67,7 +67,12 @@ impl Bundle {
         self
     }
 
-    async fn upload(&self, client: &Client, more: &[(&str, Value)]) -> Answer {
+    pub(crate) fn component(&self) -> &[u8] {
+        &self.component
+    }
+
+    /// What is sent to deploy it.
+    pub(crate) fn body(&self, more: &[(&str, Value)]) -> Value {
         let mut body = json!({
             "manifest": self.manifest, "contract": self.contract, "migrations": self.migrations,
             "component": BASE64.encode(&self.component),
@@ -75,19 +80,23 @@ impl Bundle {
         for (key, value) in more {
             body[*key] = value.clone();
         }
+        body
+    }
+
+    pub(crate) async fn upload(&self, client: &Client, more: &[(&str, Value)]) -> Answer {
         client
-            .control(Method::POST, &format!("{HOSTILE}/releases"), Some(body))
+            .control(Method::POST, &format!("{HOSTILE}/releases"), Some(self.body(more)))
             .await
             .unwrap()
     }
 
-    async fn deploy(&self, client: &Client, more: &[(&str, Value)]) -> String {
+    pub(crate) async fn deploy(&self, client: &Client, more: &[(&str, Value)]) -> String {
         let answer = self.upload(client, more).await.success().unwrap();
         answer.body["id"].as_str().unwrap().to_owned()
     }
 }
 
-async fn control(client: &Client, verb: &str) -> Value {
+pub(crate) async fn control(client: &Client, verb: &str) -> Value {
     let path = format!("{HOSTILE}/{verb}");
     client
         .control(Method::POST, &path, Some(json!({})))
@@ -98,7 +107,7 @@ async fn control(client: &Client, verb: &str) -> Value {
         .body
 }
 
-async fn service(client: &Client) -> Value {
+pub(crate) async fn service(client: &Client) -> Value {
     let list = client
         .control(Method::GET, "/api/control/services", None)
         .await
@@ -117,7 +126,7 @@ fn happened(service: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn hostile() -> (Terrace, Client, Session, Session) {
+pub(crate) async fn hostile() -> (Terrace, Client, Session, Session) {
     let options = Options {
         hostile: true,
         ..Options::default()
@@ -129,7 +138,7 @@ async fn hostile() -> (Terrace, Client, Session, Session) {
     (terrace, client, ada, gus)
 }
 
-async fn status(client: &Client, session: &Session, path: &str) -> StatusCode {
+pub(crate) async fn status(client: &Client, session: &Session, path: &str) -> StatusCode {
     client.get(session, path).await.unwrap().status
 }
 

@@ -1,6 +1,7 @@
 //! One file for each noun: asks the API and shows the answer.
 
 mod deploy;
+mod invoke;
 mod login;
 mod logs;
 mod meters;
@@ -36,7 +37,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
         Command::Deploy(options) => deploy::run(&api(&global)?, output, &options, None),
-        Command::Rollback { service, to } => release::rollback(&api(&global)?, output, &service, to.as_deref()),
+        Command::Rollback { service, to, force } => {
+            release::rollback(&api(&global)?, output, &service, to.as_deref(), force)
+        }
+        Command::Invoke(options) => invoke::run(&api(&global)?, output, &options),
         Command::Release(command) => release::run(&api(&global)?, output, command),
         Command::Logs(options) => logs::run(&api(&global)?, output, &options),
         Command::Secret(command) => setting::secret(&api(&global)?, output, command),

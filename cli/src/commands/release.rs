@@ -28,11 +28,11 @@ struct Id {
 }
 
 /// Goes back to the release before, or to the one that is named.
-pub(crate) fn rollback(api: &Api, output: Output, service: &str, to: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn rollback(api: &Api, output: Output, service: &str, to: Option<&str>, force: bool) -> Result<(), Failure> {
     let path = format!("{PATH}/{}/rollback", segment(service));
     let body = match to {
-        Some(release) => json!({ "release": release }),
-        None => json!({}),
+        Some(release) => json!({ "release": release, "force": force }),
+        None => json!({ "force": force }),
     };
     let answer = progress::waiting("Going back", || api.post(&path, &body))?.body;
     if output.json {

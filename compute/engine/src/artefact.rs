@@ -55,7 +55,7 @@ impl Artefacts {
             self.compiled.fetch_add(1, Ordering::Relaxed);
             return Component::from_binary(engine, bytes).map_err(|error| Error::Compile(format!("{error:#}")));
         };
-        let path = dir.join(name(engine, bytes));
+        let path = dir.join(name(engine, &HEXLOWER.encode(&Sha256::digest(bytes))));
         if let Some(component) = self.load(engine, &path) {
             return Ok(component);
         }
@@ -70,6 +70,14 @@ impl Artefacts {
             tracing::warn!(%error, path = %path.display(), "Could not keep a compiled service");
         }
         self.deserialize(engine, &code)
+    }
+
+    /// The code of the component with this hash, when this installation has compiled it before.
+    pub(crate) fn compiled_before(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        // A name that is no hash is nothing of ours, and might lead out of the folder.
+        let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let dir = self.dir.as_ref().filter(|_| is_hash)?;
+        self.load(engine, &dir.join(name(engine, sha256)))
     }
 
     /// How many components were compiled here.
@@ -141,15 +149,11 @@ impl Artefacts {
 }
 
 /// `<hash of the component>-<hash of the engine>.cwasm`
-fn name(engine: &Engine, bytes: &[u8]) -> String {
+fn name(engine: &Engine, sha256: &str) -> String {
     let mut environment = Sha256Hasher(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut environment);
     let environment = environment.0.finalize();
-    format!(
-        "{}-{}.cwasm",
-        HEXLOWER.encode(&Sha256::digest(bytes)),
-        HEXLOWER.encode(&environment[..16])
-    )
+    format!("{sha256}-{}.cwasm", HEXLOWER.encode(&environment[..16]))
 }
 
 /// Feeds what is hashed to SHA-256: the standard hasher gives 64 bits and may change with the

@@ -13,6 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
 use terrace_compute_capability::{Capability, Invocation, Logs};
 use tokio::{sync::oneshot, time::Instant};
+use wasmtime::component::Component;
 use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
 
 use crate::{
@@ -82,6 +83,29 @@ impl Engine {
     /// # Errors
     /// All of [`Error`]; each says what to change.
     pub async fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
+        self.check_limits(&spec)?;
+        let inner = self.0.clone();
+        let load = tokio::task::spawn_blocking(move || inner.load(spec));
+        load.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// The same for a component that this installation has compiled before, by its hash (SHA-256,
+    /// hexadecimal) alone: `spec.component` is not looked at. None when there is no code of it here,
+    /// or none that can be trusted; then [`Engine::load`] has to compile it.
+    ///
+    /// # Errors
+    /// All of [`Error`] but those of compiling.
+    pub async fn load_compiled(&self, spec: ReleaseSpec, sha256: &str) -> Result<Option<Arc<Release>>, Error> {
+        self.check_limits(&spec)?;
+        let (inner, sha256) = (self.0.clone(), sha256.to_owned());
+        let load = tokio::task::spawn_blocking(move || {
+            let component = inner.artefacts.compiled_before(&inner.wasm, &sha256);
+            component.map(|component| inner.link(&component, spec)).transpose()
+        });
+        load.await.map_err(|_| Error::Stopping)?
+    }
+
+    fn check_limits(&self, spec: &ReleaseSpec) -> Result<(), Error> {
         let allowed = self.0.config.memory_max_mib;
         if spec.limits.memory_mib > allowed {
             return Err(Error::LimitTooHigh {
@@ -90,9 +114,7 @@ impl Engine {
                 allowed: allowed.into(),
             });
         }
-        let inner = self.0.clone();
-        let load = tokio::task::spawn_blocking(move || inner.load(spec));
-        load.await.map_err(|_| Error::Stopping)?
+        Ok(())
     }
 
     /// Answers a request. Returns as soon as the guest has set status and headers; the body
@@ -193,7 +215,11 @@ impl Engine {
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let component = self.artefacts.component(&self.wasm, &spec.component)?;
-        let (pre, shared) = link(&component, &spec.capabilities, &spec.grants, &self.capabilities)?;
+        self.link(&component, spec)
+    }
+
+    fn link(&self, component: &Component, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
+        let (pre, shared) = link(component, &spec.capabilities, &spec.grants, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
         let kind = component.component_type();
         let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();

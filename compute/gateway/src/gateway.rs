@@ -180,6 +180,9 @@ impl Gateway {
         let (deployed, public) = match services.find(&arrival.tenant.id, request.method(), path) {
             Found::Operation(deployed, operation) => (deployed.clone(), operation.public),
             Found::OtherMethods(methods) => return Ok(Decision::Done(method_not_allowed(&methods, &arrival.id))),
+            Found::Nothing if services.is_unavailable(path) => {
+                return Err(Problem::new(Code::ServiceUnavailable));
+            }
             Found::Nothing => {
                 return Err(Problem::new(Code::UnknownPath)
                     .detail("No contract declares this path. /api/openapi.json lists what there is."));
@@ -414,6 +417,32 @@ impl Gateway {
             deadline: Instant::now() + deployed.release.limits().wall(),
             depth: 0,
             delivery,
+        };
+        self.collect(deployed, invocation, request).await
+    }
+
+    /// A request that somebody who builds a service sends by hand, to a release that may not be
+    /// served: no contract is looked at, and nothing is counted against the tenant.
+    ///
+    /// # Errors
+    /// A problem, as a client would get it.
+    pub async fn by_hand(
+        &self,
+        deployed: &Arc<Deployed>,
+        tenant: Arc<TenantFacts>,
+        caller: Option<Arc<Caller>>,
+        id: RequestId,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Problem> {
+        let invocation = Invocation {
+            tenant,
+            service: deployed.service.clone(),
+            release: deployed.release.id().clone(),
+            caller,
+            request: id,
+            deadline: Instant::now() + deployed.release.limits().wall(),
+            depth: 0,
+            delivery: None,
         };
         self.collect(deployed, invocation, request).await
     }

@@ -20,6 +20,6 @@ pub use body::Body;
 pub use callers::{SESSION_COOKIE, bearer_or_cookie};
 pub use gateway::{Config, Gateway, Parts, Streams};
 pub use origin::cross_site;
-pub use routes::{Canary, Deployed, Services};
+pub use routes::{Canary, Deployed, Services, check_paths};
 pub use tally::{Counts, Tally};
 pub use tenants::{Resolved, TenantState, Tenants, host_label};

@@ -43,6 +43,7 @@ pub struct Services {
     paths: Router<Path>,
     openapi: Bytes,
     canaries: Vec<(Canary, Router<Path>)>,
+    unavailable: HashSet<ServiceName>,
 }
 
 /// A declared path, with what its methods are.
@@ -85,7 +86,21 @@ impl Services {
             paths,
             canaries: canaries.collect::<Result<_, String>>()?,
             deployed: deployed.into_iter().map(|one| (one.service.clone(), one)).collect(),
+            unavailable: HashSet::new(),
         })
+    }
+
+    /// The same, where these services should be, and cannot be loaded at the moment.
+    #[must_use]
+    pub fn without(mut self, unavailable: HashSet<ServiceName>) -> Self {
+        self.unavailable = unavailable;
+        self
+    }
+
+    /// Whether this is a path of a service that should be there: what it declares is not known.
+    pub(crate) fn is_unavailable(&self, path: &str) -> bool {
+        let name = path.strip_prefix("/api/").and_then(|rest| rest.split('/').next());
+        !self.unavailable.is_empty() && name.is_some_and(|name| self.unavailable.iter().any(|one| one.as_str() == name))
     }
 
     /// Nothing deployed yet.
@@ -95,6 +110,7 @@ impl Services {
             paths: Router::new(),
             openapi: Bytes::from_static(b"{}"),
             canaries: Vec::new(),
+            unavailable: HashSet::new(),
         }
     }
 
@@ -106,6 +122,20 @@ impl Services {
         match canary {
             Some((canary, _)) => Some(&canary.deployed),
             None => self.deployed.get(service),
+        }
+    }
+
+    /// The release of `service` that declares this operation for this tenant.
+    pub fn operation(
+        &self,
+        tenant: &TenantId,
+        service: &ServiceName,
+        method: &Method,
+        path: &str,
+    ) -> Option<&Arc<Deployed>> {
+        match self.find(tenant, method, path) {
+            Found::Operation(deployed, _) if deployed.service == *service => Some(deployed),
+            _ => None,
         }
     }
 
@@ -149,6 +179,24 @@ impl Services {
             .iter()
             .filter(move |(canary, _)| canary.tenants.contains(tenant))
     }
+}
+
+/// Whether the contract's paths are the service's own, and make a table: what another service can
+/// never clash with. For whoever accepts a release.
+///
+/// # Errors
+/// A sentence that names the path.
+pub fn check_paths(service: &ServiceName, contract: &Contract) -> Result<(), String> {
+    let own = format!("/api/{service}");
+    let mut paths = Router::new();
+    for path in operations_by_path(contract)?.into_keys() {
+        let rest = path.strip_prefix(&own);
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(format!("{path} is not below {own}/, where the paths of {service} are"));
+        }
+        paths.insert(&path, ()).map_err(|error| format!("{path}: {error}"))?;
+    }
+    Ok(())
 }
 
 fn look<'a>(paths: &'a Router<Path>, method: &Method, path: &str) -> Found<'a> {

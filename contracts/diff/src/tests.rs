@@ -131,7 +131,7 @@ fn schemas() -> Vec<(Value, Value, bool, bool)> {
         ),
         // Words for people are nothing.
         (
-            text.clone(),
+            text,
             json!({ "type": "string", "description": "better said" }),
             false,
             false,

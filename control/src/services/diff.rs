@@ -30,11 +30,12 @@ pub struct ReleaseDiff {
 /// One thing that a manifest asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct Asked {
-    /// `capability`, `call`, `event`, `hook`, or the key in the manifest.
-    #[schema(example = "capability")]
+    /// `capability`, `http`, `credential`, `secret`, `value`, `call`, `event`, `hook`, or the key in the
+    /// manifest.
+    #[schema(example = "http")]
     pub kind: String,
     /// Which one.
-    #[schema(example = "sql")]
+    #[schema(example = "api.example.com")]
     pub name: String,
 }
 

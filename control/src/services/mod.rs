@@ -4,6 +4,7 @@ mod activate;
 mod canary;
 mod create_release;
 mod diff;
+mod invoke;
 mod list;
 mod preview_release;
 mod rollback;
@@ -13,12 +14,14 @@ pub use activate::Activate;
 pub use canary::{Canary, CanaryTenants, StartCanary};
 pub use create_release::{MigrationUpload, ReleaseUpload};
 pub use diff::{Asked, ContractChange, NewMigrationStep, ReleaseDiff, SettingChange};
+pub use invoke::{InvocationResult, InvokeBundle, InvokeUpload, NewInvocation, Subject};
 pub use rollback::Rollback;
 pub use show_release::ReleaseFacts;
 // The macro `routes!` finds an operation's description beside its handler.
 pub(crate) use activate::*;
 pub(crate) use canary::*;
 pub(crate) use create_release::*;
+pub(crate) use invoke::*;
 pub(crate) use list::*;
 pub(crate) use preview_release::*;
 pub(crate) use rollback::*;
@@ -42,6 +45,9 @@ pub struct Service {
     /// The release that requests go to; null before the first is active.
     #[schema(required = true)]
     pub current: Option<Release>,
+    /// Where a rollback leads; null when nowhere by itself: after a rollback, or before a second deploy.
+    #[schema(value_type = Option<String>, required = true)]
+    pub previous: Option<ReleaseId>,
     /// The release that some tenants have before all others; null when there is none.
     #[schema(required = true)]
     pub canary: Option<Canary>,

@@ -21,11 +21,15 @@ pub struct Rollback {
     #[serde(default)]
     #[schema(example = "r_7f3k9q2m4x")]
     pub release: Option<String>,
+    /// Go back although migrations have taken away what that release uses.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// Routes a service's requests to an earlier release. A canary of the service ends.
 ///
-/// Requests that run on the release before it finish on it. Schemas stay as they are.
+/// Requests that run on the release before it finish on it. Schemas stay as they are; when migrations
+/// have taken away what that release uses, it is refused.
 #[utoipa::path(
     post, path = "/api/control/services/{service}/rollback", operation_id = "control_rollback_service", tag = "services",
     security(("session" = [])),
@@ -46,10 +50,14 @@ pub(crate) async fn rollback(
     let mut validation = Validation::new();
     let release: Option<ReleaseId> = input
         .release
-        .and_then(|text| validation.word("/release", &text, "the service's releases, like r_7f3k9q2m4x"));
+        .as_ref()
+        .and_then(|text| validation.word("/release", text, "the service's releases, like r_7f3k9q2m4x"));
     validation.finish()?;
     let by = authenticated.operator.who();
-    let back = state.platform().rollback(&service, release.as_ref(), by).await?;
+    let back = state
+        .platform()
+        .rollback(&service, release.as_ref(), input.force, by)
+        .await?;
     tracing::info!(service = %service, "{by} rolled {service} back");
     Ok(Json(back))
 }

@@ -3,18 +3,19 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
-    Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, EdgeSnapshot, Error, Meters,
-    NewBuild, NewRelease, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts,
-    ReleaseState, Secret, Service, Site, Tenant, TenantRef, TenantSlice, TenantState, LogFilter, LogLines, NewSetting,
-    Setting, SettingKind, SettingRef,
+    Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, EdgeSnapshot, Error,
+    InvocationResult, LogFilter, LogLines, Meters, NewBuild, NewInvocation, NewRelease, NewSetting, NewTenant,
+    OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts, ReleaseState, Secret, Service, Setting,
+    SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
 };
-use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
 
 use crate::{EMAIL, PASSWORD};
@@ -130,6 +131,7 @@ impl Platform for Memory {
             name: name.parse().unwrap(),
             title: name.to_owned(),
             current: None,
+            previous: None,
             canary: None,
             releases: Vec::new(),
             history: Vec::new(),
@@ -178,13 +180,20 @@ impl Platform for Memory {
             name: service.clone(),
             title: service.to_string(),
             current: Some(current.clone()),
+            previous: None,
             canary: None,
             releases: vec![current],
             history: Vec::new(),
         })
     }
 
-    async fn rollback(&self, service: &ServiceName, to: Option<&ReleaseId>, by: &str) -> Result<Service, Error> {
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        _: bool,
+        by: &str,
+    ) -> Result<Service, Error> {
         match to {
             Some(to) => self.activate_release(service, to, by).await,
             None => Err(Error::Conflict("No release was served before this one.".to_owned())),
@@ -207,6 +216,15 @@ impl Platform for Memory {
 
     async fn abort_canary(&self, service: &ServiceName, _: &str) -> Result<Service, Error> {
         Err(Error::Conflict(format!("{service} has no canary.")))
+    }
+
+    async fn invoke(&self, _: &ServiceName, new: NewInvocation) -> Result<InvocationResult, Error> {
+        let mut result = InvocationResult::answered(None, RequestId::random(), Duration::ZERO);
+        result.status = 200;
+        result
+            .headers
+            .push(("x-caller".to_owned(), format!("{:?}", new.caller)));
+        Ok(result)
     }
 
     async fn settings(&self, kind: SettingKind, _: &ServiceName) -> Result<Vec<Setting>, Error> {

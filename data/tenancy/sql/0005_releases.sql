@@ -14,7 +14,7 @@ ALTER TABLE terrace.release ADD CONSTRAINT release_state_check
     CHECK (state IN ('uploaded', 'active', 'canary', 'retained', 'failed'));
 
 ALTER TABLE terrace.service
-    ADD previous       text REFERENCES terrace.release, -- where a rollback leads
+    ADD previous       text REFERENCES terrace.release, -- where a rollback leads; null after one
     ADD trial_since    timestamptz,                     -- null: the current release is past its trial
     ADD canary         text REFERENCES terrace.release,
     ADD canary_share   integer CHECK (canary_share BETWEEN 1 AND 10000), -- of 10,000; null: a list

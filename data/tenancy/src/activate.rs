@@ -234,12 +234,14 @@ impl Directory {
                 &[&release.as_str(), &ReleaseState::Active.as_str()],
             )
             .await?;
-        // What was served before has passed its trial; what is new, and has something to go back to, has not.
+        // What was served before has passed its trial; what is new, and has something to go back to, has
+        // not. From what one went back to, nothing leads back by itself: a rollback that is asked for
+        // twice must not bring the bad release again.
         let on_trial = matches!(switch.cause.happened, Happened::Deployed | Happened::CanaryPromoted);
         transaction
             .execute(
                 "UPDATE terrace.service SET
-                        previous = CASE WHEN current IS DISTINCT FROM $2 THEN current ELSE previous END,
+                        previous = CASE WHEN current = $2 THEN previous WHEN $3 THEN current END,
                         trial_since = CASE WHEN current = $2 THEN trial_since WHEN $3 AND current IS NOT NULL THEN now() END,
                         current = $2, canary = NULL, canary_share = NULL, canary_tenants = '{}', canary_since = NULL
                  WHERE name = $1",

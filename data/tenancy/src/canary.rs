@@ -144,6 +144,16 @@ impl Directory {
         Ok(transaction.commit().await?)
     }
 
+    /// What the migrations of `from` have taken away that `to`, an older release, uses: sentences.
+    /// Empty when one can go back.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], or when the database is away.
+    pub async fn taken_since(&self, from: &ReleaseId, to: &ReleaseId) -> Result<Vec<String>, Error> {
+        let head = self.migrations_of(to).await?.head();
+        Ok(self.migrations_of(from).await?.contractions(head))
+    }
+
     /// Takes the canary from its tenants: they are served by the current release again, on the schema
     /// that they have now. Returns which release it was; `None` when there was none, or another than
     /// `only`.

@@ -1,5 +1,6 @@
 //! The platform as the control plane sees it: the directory, the engine and the meters behind one trait.
 
+mod invoke;
 mod releases;
 
 use std::sync::Arc;
@@ -199,8 +200,14 @@ impl Platform for Plane {
         self.activate(service, release, by).await
     }
 
-    async fn rollback(&self, service: &ServiceName, to: Option<&ReleaseId>, by: &str) -> Result<Service, Error> {
-        self.go_back(service, to, by).await
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        force: bool,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.go_back(service, to, force, by).await
     }
 
     async fn start_canary(
@@ -219,6 +226,14 @@ impl Platform for Plane {
 
     async fn abort_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error> {
         self.abort(service, by).await
+    }
+
+    async fn invoke(
+        &self,
+        service: &ServiceName,
+        invocation: terrace_control::NewInvocation,
+    ) -> Result<terrace_control::InvocationResult, Error> {
+        self.by_hand(service, invocation).await
     }
 
     async fn settings(&self, kind: terrace_control::SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error> {

@@ -2,13 +2,15 @@
 //! what was replaced for a while, and watches what is new.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use terrace_compute_engine::{Engine, Release, ReleaseSpec};
 use terrace_compute_gateway::{Canary, Deployed, Gateway, Services, Tally};
 use terrace_contracts_openapi::Contract;
@@ -27,6 +29,10 @@ use crate::config::Releases;
 
 /// Replaced releases that stay loaded, over all services.
 const DRAINING_MAX: usize = 8;
+/// Releases that are loaded at the same time: reading one waits for the disk, compiling one keeps a core busy.
+const LOADS_MAX: usize = 8;
+/// The longest pause before what could not be loaded is tried again.
+const AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// A release in the engine, with what its manifest and contract say.
 #[derive(Clone)]
@@ -76,15 +82,23 @@ impl Deployments {
             manifests: ArcSwap::default(),
             dispatcher: OnceLock::new(),
         });
-        deployments.apply().await.context("load the services")?;
+        // What cannot be loaded is answered with `service-unavailable`, and tried again.
+        let mut is_complete = deployments.apply().await.context("load the services")?;
         let following = deployments.clone();
         let mut changes = following.directory.changes();
         tokio::spawn(async move {
-            while changes.changed().await.is_ok() {
-                while let Err(problem) = following.apply().await {
-                    error!("Cannot bring the services up to date, trying again: {problem:#}");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+            while !is_complete || changes.changed().await.is_ok() {
+                let mut pause = Duration::from_secs(1);
+                loop {
+                    match following.apply().await {
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(problem) => error!("Cannot bring the services up to date, trying again: {problem:#}"),
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(AGAIN_MAX);
                 }
+                is_complete = true;
             }
         });
         tokio::spawn(deployments.clone().watch());
@@ -100,21 +114,15 @@ impl Deployments {
 
     /// Routes requests to the directory's current releases and canaries. What did not change is not
     /// loaded again; what is new is compiled, linked and has answered once before it gets a request.
-    pub(crate) async fn apply(&self) -> anyhow::Result<()> {
+    /// False when a service could not be loaded; then it should be called again.
+    pub(crate) async fn apply(&self) -> anyhow::Result<bool> {
         let mut table = self.table.lock().await;
         let view = self.directory.tenants();
         let services = view.services();
         if table.services == *services {
-            return Ok(());
+            return Ok(true);
         }
-        let mut needed = HashMap::new();
-        for id in services.iter().flat_map(releases_of) {
-            let ready = match table.find(id) {
-                Some(ready) => ready.clone(),
-                None => self.load(id).await.with_context(|| format!("load {id}"))?,
-            };
-            needed.insert(id.clone(), ready);
-        }
+        let (services, needed) = self.loaded(&table, services).await;
         let current = services
             .iter()
             .filter_map(|service| needed.get(service.current.as_ref()?));
@@ -125,14 +133,18 @@ impl Deployments {
                 tenants: canary.tenants.clone(),
             })
         });
+        let missing = view.services().iter().filter(|wanted| wanted.current.is_some());
+        let missing = missing.filter(|wanted| services.iter().all(|service| service.name != wanted.name));
         let routes = Services::new(current.map(|one| one.deployed.clone()).collect(), canaries.collect());
-        self.gateway.deploy(routes.map_err(anyhow::Error::msg)?);
+        let routes = routes.map_err(anyhow::Error::msg)?;
+        self.gateway
+            .deploy(routes.without(missing.map(|service| service.name.clone()).collect()));
         for (id, one) in &needed {
             if !table.loaded.contains_key(id) {
                 info!(service = %one.deployed.service, release = %id, "Serving");
             }
         }
-        table.replace(services.to_vec(), needed);
+        table.replace(services, needed);
         if let Some(dispatcher) = self.dispatcher.get() {
             dispatcher.subscribe(table.subscriptions());
         }
@@ -142,7 +154,44 @@ impl Deployments {
         let consumed = table.loaded.iter().map(|(id, one)| (id.clone(), one.manifest.clone()));
         self.manifests.store(Arc::new(consumed.collect()));
         self.retire(&mut table);
-        Ok(())
+        Ok(table.services == *view.services())
+    }
+
+    /// What the directory wants, loaded, several at a time. A service that cannot be loaded stays as it
+    /// is here, and hurts no other: the table is as far as it goes, and the caller tries again.
+    async fn loaded(&self, table: &Table, wanted: &[Service]) -> (Vec<Service>, HashMap<ReleaseId, Loaded>) {
+        let mut needed = HashMap::new();
+        let mut loads = Vec::new();
+        for id in wanted.iter().flat_map(releases_of) {
+            match table.find(id) {
+                Some(ready) => drop(needed.insert(id.clone(), ready.clone())),
+                None => loads.push(self.load(id.clone()).boxed()),
+            }
+        }
+        let mut outcomes = stream::iter(loads).buffer_unordered(LOADS_MAX);
+        while let Some((id, outcome)) = outcomes.next().await {
+            match outcome {
+                Ok(ready) => drop(needed.insert(id, ready)),
+                Err(problem) => error!(release = %id, "Cannot load a release: {problem:#}"),
+            }
+        }
+        let mut services = Vec::with_capacity(wanted.len());
+        for service in wanted {
+            if releases_of(service).all(|id| needed.contains_key(id)) {
+                services.push(service.clone());
+            } else if let Some(before) = table.services.iter().find(|one| one.name == service.name) {
+                services.push(before.clone());
+            }
+        }
+        // Of a service that stays as it was, what it was.
+        for id in services.iter().flat_map(releases_of) {
+            if let Some(ready) = table.find(id) {
+                needed.entry(id.clone()).or_insert_with(|| ready.clone());
+            }
+        }
+        let used: HashSet<&ReleaseId> = services.iter().flat_map(releases_of).collect();
+        needed.retain(|id, _| used.contains(id));
+        (services, needed)
     }
 
     /// Lets go of releases that were replaced long enough ago, or of which there are too many. Requests
@@ -196,7 +245,8 @@ impl Deployments {
         if let Some(ready) = self.table.lock().await.find(release) {
             return Ok(ready.clone());
         }
-        let loaded = self.load(release).await.map_err(|error| format!("{error:#}"))?;
+        let (_, loaded) = self.load(release.clone()).await;
+        let loaded = loaded.map_err(|error| format!("{error:#}"))?;
         let mut table = self.table.lock().await;
         // Two may have come at once.
         if let Some(ready) = table.find(release) {
@@ -216,13 +266,35 @@ impl Deployments {
         answered.map(|()| release)
     }
 
-    async fn load(&self, id: &ReleaseId) -> anyhow::Result<Loaded> {
+    /// The gateway, which runs what is loaded.
+    pub(super) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    async fn load(&self, id: ReleaseId) -> (ReleaseId, anyhow::Result<Loaded>) {
+        let loaded = self.try_load(&id).await.with_context(|| format!("load {id}"));
+        (id, loaded)
+    }
+
+    async fn try_load(&self, id: &ReleaseId) -> anyhow::Result<Loaded> {
         let facts = self.directory.release(id).await?;
-        let component = self.directory.component(id).await?;
         let manifest = Manifest::parse(&facts.manifest).map_err(anyhow::Error::msg)?;
         let contract = Contract::parse(facts.contract.as_bytes())?;
-        let spec = manifest.spec(id.clone(), component);
-        let release = self.engine.load(spec).await?;
+        let compiled = match &facts.release.component_sha256 {
+            Some(hash) => {
+                let spec = manifest.spec(id.clone(), Bytes::new());
+                self.engine.load_compiled(spec, hash).await?
+            }
+            None => None,
+        };
+        let release = match compiled {
+            Some(release) => release,
+            // Only now: a node that has compiled it needs no object store to start.
+            None => {
+                let component = self.directory.component(id).await?;
+                self.engine.load(manifest.spec(id.clone(), component)).await?
+            }
+        };
         warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
         let deployed = Arc::new(Deployed {
             service: facts.release.service,

@@ -95,8 +95,9 @@ fn contract_changes(old: &str, new: &str) -> Result<Vec<ContractChange>, String>
         .collect())
 }
 
-/// What a manifest says: whatever is a list is asked for, whatever is a single value is a setting. So
-/// a key that is new in the manifest is in the diff without anybody's doing.
+/// What a manifest says: whatever is a list is asked for, and so is each credential; whatever is a
+/// single value is a setting. So a key that is new in the manifest is in the diff without anybody's
+/// doing.
 #[derive(Default)]
 struct Said {
     asks: BTreeSet<Asked>,
@@ -123,6 +124,15 @@ fn said(text: &str) -> Result<Said, String> {
 
 fn flatten(key: &str, value: &toml::Value, said: &mut Said) {
     match value {
+        toml::Value::Table(table) if key == "http.credentials" => {
+            for (host, credential) in table {
+                let secret = credential.get("secret").and_then(toml::Value::as_str).unwrap_or("?");
+                said.asks.insert(Asked {
+                    kind: "credential".to_owned(),
+                    name: format!("{secret} for {host}"),
+                });
+            }
+        }
         toml::Value::Table(table) => {
             for (inner, value) in table {
                 flatten(&format!("{key}.{inner}"), value, said);
@@ -134,6 +144,9 @@ fn flatten(key: &str, value: &toml::Value, said: &mut Said) {
                 "calls" => "call",
                 "consumes" => "event",
                 "hooks" => "hook",
+                "http.allow" => "http",
+                "secrets" => "secret",
+                "config" => "value",
                 other => other,
             };
             for item in items {
@@ -172,5 +185,29 @@ mod tests {
         assert_eq!(two.settings["limits.cpu_ms"], "100");
         assert_eq!(two.settings["isolation"], "request");
         assert!(!two.settings.contains_key("title"));
+    }
+
+    #[test]
+    fn a_new_host_and_a_new_credential_are_asked_for_by_name() {
+        let head = "name = \"tasks\"\ncapabilities = [\"http\", \"secrets\"]\n";
+        let one = said(head).unwrap();
+        let two = said(&format!(
+            "{head}secrets = [\"salt\"]\n[http]\nallow = [\"api.example.com\"]\nrequests = 3\n[http.credentials]\n\"api.example.com\" = {{ header = \"authorization\", secret = \"api-key\" }}\n"
+        ))
+        .unwrap();
+        let new: Vec<String> = two
+            .asks
+            .difference(&one.asks)
+            .map(|ask| format!("{} {}", ask.kind, ask.name))
+            .collect();
+        assert_eq!(
+            new,
+            [
+                "credential api-key for api.example.com",
+                "http api.example.com",
+                "secret salt"
+            ]
+        );
+        assert_eq!(two.settings["http.requests"], "3");
     }
 }

@@ -28,6 +28,8 @@ struct Trial {
     subject_at_start: Counts,
     rival: Rival,
     is_canary: bool,
+    /// There is no way back: its migrations have taken away what the release before it uses.
+    is_final: bool,
 }
 
 /// What a new release is compared with.
@@ -83,6 +85,7 @@ impl Trials {
                     subject,
                     rival,
                     is_canary,
+                    is_final: false,
                 }
             });
             self.by_service.insert(service.name.clone(), trial);
@@ -124,6 +127,9 @@ impl Deployments {
             .by_service
             .retain(|service, trial| trial.is_canary || !is_over(service));
         let judge = |(service, trial): (&ServiceName, &Trial)| {
+            if trial.is_final {
+                return None;
+            }
             let new = trial.subject.tally.counts().since(trial.subject_at_start);
             Some(Verdict {
                 why: budget::broken(&self.config, new, trial.rival.counts())?,
@@ -145,6 +151,9 @@ impl Deployments {
             why,
         } = verdict;
         warn!(service = %service, release = %release, "A release used up its error budget: {why}");
+        if !is_canary && self.is_final(&service, &release).await {
+            return;
+        }
         let outcome = if is_canary {
             let cause = Cause::new(Happened::CanaryAbortedByBudget, "terrace").detail(&why);
             let aborted = self.directory.abort_canary(&service, Some(&release), cause).await;
@@ -160,6 +169,31 @@ impl Deployments {
         if let Err(problem) = self.apply().await {
             error!(service = %service, "Cannot load the release before: {problem:#}");
         }
+    }
+
+    /// Whether the release has to stay, because the one before it cannot run on the schemas that are
+    /// there now. Said once; then somebody has to repair it.
+    async fn is_final(&self, service: &ServiceName, release: &ReleaseId) -> bool {
+        let view = self.directory.tenants();
+        let known = view.services().iter().find(|one| one.name == *service);
+        let Some(previous) = known.and_then(|known| known.previous.clone()) else {
+            return false;
+        };
+        let taken = match self.directory.taken_since(release, &previous).await {
+            Ok(taken) => taken,
+            Err(problem) => {
+                error!(service = %service, "Cannot see whether there is a way back: {problem}");
+                return true;
+            }
+        };
+        if taken.is_empty() {
+            return false;
+        }
+        error!(service = %service, release = %release, "It stays: {previous} would miss what its migrations took away ({})", taken.join("; "));
+        if let Some(trial) = self.table.lock().await.trials.by_service.get_mut(service) {
+            trial.is_final = true;
+        }
+        true
     }
 
     async fn go_back(

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use terrace_compute_engine::Release as Runnable;
+use terrace_compute_gateway::check_paths;
 use terrace_contracts_openapi::Contract;
 use terrace_control::{
     Canary, CanarySplit, Error, NewRelease, Release, ReleaseDiff, ReleaseEvent, ReleaseFacts, ReleaseState, Service,
@@ -54,7 +55,8 @@ impl Plane {
             ));
         }
         let contract = release.contract.to_string();
-        Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
+        let parsed = Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
+        check_paths(service, &parsed).map_err(|message| invalid("/contract/paths", message))?;
         let spec = manifest.spec(ReleaseId::random(), release.component.clone());
         let checked = self.deployments.check(spec).await;
         let runnable = checked.map_err(|error| invalid("/component", error))?;
@@ -158,6 +160,7 @@ impl Plane {
         &self,
         service: &ServiceName,
         to: Option<&ReleaseId>,
+        force: bool,
         by: &str,
     ) -> Result<Service, Error> {
         let known = self.one_service(service).await?;
@@ -168,7 +171,7 @@ impl Plane {
             (None, Some(previous)) => previous.clone(),
             (None, None) => {
                 return Err(Error::Conflict(format!(
-                    "No release of {service} was served before this one, so there is nowhere to go back to."
+                    "{service} was not deployed over another release last, so there is nowhere to go back to. Name a release; `terrace service show {service}` lists them."
                 )));
             }
         };
@@ -179,6 +182,15 @@ impl Plane {
                 "{to} failed ({}), so it is nothing to go back to. Activate it if you want it all the same.",
                 target.error.as_deref().unwrap_or("no reason is known")
             )));
+        }
+        if let (false, Some(current)) = (force, &known.current) {
+            let taken = self.directory.taken_since(&current.id, &to).await.map_err(refuse)?;
+            if !taken.is_empty() {
+                return Err(Error::Conflict(format!(
+                    "{to} would miss what migrations have taken away since ({}). Nothing was changed; go back all the same with `force`, or deploy a release that can do without.",
+                    taken.join("; ")
+                )));
+            }
         }
         self.switch(service, &to, Cause::new(Happened::RolledBack, by)).await
     }
@@ -276,6 +288,7 @@ fn describe(
     let events = history.remove(&service.name).unwrap_or_default();
     Service {
         current: current.cloned(),
+        previous: service.previous,
         canary: service.canary.map(|canary| Canary {
             release: canary.release,
             share_percent: canary.share.map(|share| f64::from(share) / 100.0),
