@@ -9,8 +9,10 @@ mod load;
 mod machine;
 mod native;
 mod peers;
+mod releases;
 mod rest;
 mod sandbox;
+mod starts;
 mod task;
 mod tenants;
 
@@ -35,7 +37,16 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "lifecycle", "rest", "many"];
+    let known = [
+        "task",
+        "sandbox",
+        "tenants",
+        "lifecycle",
+        "rest",
+        "many",
+        "releases",
+        "starts",
+    ];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -60,6 +71,12 @@ fn main() -> Result<()> {
         }
         if wanted("many") {
             figures.extend(rest::measure_many().await?);
+        }
+        if wanted("releases") {
+            figures.extend(releases::measure().await?);
+        }
+        if wanted("starts") {
+            figures.extend(starts::measure().await?);
         }
         anyhow::Ok(())
     })?;

@@ -162,8 +162,15 @@ impl Job {
                 answer.send(Err(Fault::NoResponse));
                 if let Some(mut instance) = instance.take() {
                     instance.end();
-                    if release.isolation == Isolation::Tenant && instance.is_reusable(&worker.config) {
+                    if release.isolation == Isolation::Tenant
+                        && !release.is_retired()
+                        && instance.is_reusable(&worker.config)
+                    {
                         drop(worker.idle.put(key, instance));
+                        // It may have been retired between the look and the put.
+                        if release.is_retired() {
+                            drop(worker.idle.take_release(release.id()));
+                        }
                     }
                 }
             }

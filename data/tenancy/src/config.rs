@@ -46,6 +46,9 @@ pub struct Config {
     /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
     #[serde(default = "archive_max_mib")]
     pub archive_max_mib: u64,
+    /// Where the components of releases are kept. The node names a folder when nobody else did.
+    #[serde(default)]
+    pub objects: terrace_data_objects::Config,
     /// How tenants' schemas are migrated.
     #[serde(default)]
     pub migrate: terrace_data_migrate::Config,
@@ -128,6 +131,7 @@ impl Config {
             spares: spares(),
             slug_held_days: slug_held_days(),
             archive_max_mib: archive_max_mib(),
+            objects: terrace_data_objects::Config::default(),
             migrate: terrace_data_migrate::Config::default(),
             poll_ms: poll_ms(),
         }

@@ -99,7 +99,7 @@ impl World {
     pub fn config(scratch: &Scratch) -> Config {
         let connection = scratch.connection();
         let database = Endpoint {
-            socket_dir: Some(connection.socket_dir),
+            socket_dir: Some(connection.socket_dir.clone()),
             host: None,
             port: connection.port,
             name: connection.database,
@@ -107,7 +107,10 @@ impl World {
             password: connection.password,
             standbys: Vec::new(),
         };
-        Config::new(database, "a secret of thirty-two characters")
+        let folder = Some(connection.socket_dir.join(format!("objects-{}", database.name)));
+        let mut config = Config::new(database, "a secret of thirty-two characters");
+        config.objects.folder = folder;
+        config
     }
 
     /// Another node's directory over the same database, or the same node's after a restart.
@@ -210,6 +213,8 @@ pub fn release(name: &str, migrations: &[(&str, &str)]) -> NewRelease {
             })
             .collect(),
         component: b"\0asm".to_vec(),
+        imports: Vec::new(),
+        uploaded_by: "a test".to_owned(),
     }
 }
 

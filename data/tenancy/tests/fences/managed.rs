@@ -29,7 +29,12 @@ async fn a_login_that_is_no_superuser_installs_creates_serves_and_deletes() {
         .world
         .service("later", &[("0001_a.sql", "CREATE TABLE a (b int)")])
         .await;
-    street.world.directory.delete_tenant(&street.ours, "operator@terrace.example").await.unwrap();
+    street
+        .world
+        .directory
+        .delete_tenant(&street.ours, "operator@terrace.example")
+        .await
+        .unwrap();
     let left = format!(
         "SELECT count(*) FROM pg_roles WHERE starts_with(rolname, '{}_')",
         street.ours

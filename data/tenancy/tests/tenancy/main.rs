@@ -4,12 +4,14 @@
 
 mod archive;
 mod builds;
+mod canaries;
 mod create;
 mod delete;
 mod installed;
 mod operations;
 mod releases;
 mod restore;
+mod retention;
 mod settings;
 mod streams;
 mod usage;
