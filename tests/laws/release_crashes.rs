@@ -88,8 +88,11 @@ async fn killed_at(step: Step, terrace: &mut Terrace, watcher: &Database, client
         Step::Migrating => {
             waits(watcher, "%ALTER TABLE%").await;
             let migrated = "SELECT count(*) FROM terrace.migration WHERE number = 2 AND schema LIKE '%hostile'";
-            let migrated: i64 = watcher.query_one(migrated, &[]).await.unwrap().get(0);
-            assert_eq!(migrated, 1, "one tenant of two");
+            until("one tenant of two is migrated", || async {
+                let done: i64 = watcher.query_one(migrated, &[]).await.unwrap().get(0);
+                (done == 1).then_some(())
+            })
+            .await;
         }
         Step::Locking => waits(watcher, "SELECT current FROM terrace.service%FOR UPDATE").await,
         Step::Switching => waits(watcher, "INSERT INTO terrace.release_history%").await,
@@ -153,9 +156,12 @@ async fn a_deploy_or_a_rollback_that_was_killed_at_any_step_is_finished_by_askin
         // Each with a component of its own, so that the object store has to do, too.
         let number = u8::try_from(number).unwrap();
         let mut bundle = Bundle::read().titled(&format!("Killed {number}")).marked(number);
-        bundle
-            .migrations
-            .push(json!({ "name": "0002_note.sql", "sql": "ALTER TABLE counter ADD note text" }));
+        // The second one has the only migration.
+        if number > 0 {
+            bundle
+                .migrations
+                .push(json!({ "name": "0002_note.sql", "sql": "ALTER TABLE counter ADD note text" }));
+        }
         let body = bundle.body(&[]);
         killed_at(step, &mut terrace, &watcher, &client, &releases, body.clone()).await;
         answers(&terrace, &watcher, &client, [&ada, &gus], step).await;
