@@ -160,7 +160,7 @@ async fn a_deploy_or_a_rollback_that_was_killed_at_any_step_is_finished_by_askin
         if number > 0 {
             bundle
                 .migrations
-                .push(json!({ "name": "0002_note.sql", "sql": "ALTER TABLE counter ADD note text" }));
+                .push(json!({ "name": "0003_note.sql", "sql": "ALTER TABLE counter ADD note text" }));
         }
         let body = bundle.body(&[]);
         killed_at(step, &mut terrace, &watcher, &client, &releases, body.clone()).await;
