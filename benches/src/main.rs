@@ -10,8 +10,10 @@ mod machine;
 mod moves;
 mod native;
 mod peers;
+mod releases;
 mod rest;
 mod sandbox;
+mod starts;
 mod task;
 mod tenants;
 
@@ -36,7 +38,17 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "lifecycle", "moves", "rest", "many"];
+    let known = [
+        "task",
+        "sandbox",
+        "tenants",
+        "lifecycle",
+        "moves",
+        "rest",
+        "many",
+        "releases",
+        "starts",
+    ];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -64,6 +76,12 @@ fn main() -> Result<()> {
         }
         if wanted("many") {
             figures.extend(rest::measure_many().await?);
+        }
+        if wanted("releases") {
+            figures.extend(releases::measure().await?);
+        }
+        if wanted("starts") {
+            figures.extend(starts::measure().await?);
         }
         anyhow::Ok(())
     })?;

@@ -82,12 +82,43 @@ pub(crate) enum Command {
     Site(Site),
     /// Deploy a service or a site from its folder
     ///
-    /// A folder with service.toml is a service, one with site.toml is a site. Deploying what is already
+    /// A folder with service.toml is a service, one with site.toml is a site; a single component
+    /// (tasks.wasm) is a service that answers everything below /api/tasks/. What a service newly asks
+    /// for, and what its contract breaks, is shown first and asked about. Deploying what is already
     /// there changes nothing.
     #[command(
-        after_help = "Examples:\n  terrace deploy target/terrace/services/tasks\n  terrace deploy target/terrace/sites/tasks --json"
+        after_help = "Examples:\n  terrace deploy target/terrace/services/tasks\n  terrace deploy target/terrace/services/tasks --dry-run\n  terrace deploy target/terrace/services/tasks --canary 5%\n  terrace deploy target/terrace/services/tasks --canary acme,globex --yes\n  terrace deploy hello.wasm --yes --allow-breaking --json | jq -r .id\n  terrace deploy target/terrace/sites/tasks --json"
     )]
-    Deploy(Folder),
+    Deploy(Deploy),
+    /// Route a service's requests to the release before
+    ///
+    /// Requests that run finish where they began. Schemas stay as they are.
+    #[command(
+        after_help = "Examples:\n  terrace rollback tasks\n  terrace rollback tasks --to r_7f3k9q2m4x\n\n`terrace service show tasks` lists the releases."
+    )]
+    Rollback {
+        /// The service's name
+        service: String,
+        /// The release's id; the one that was served before when absent
+        #[arg(long, value_name = "RELEASE")]
+        to: Option<String>,
+        /// Go back although migrations have taken away what that release uses
+        #[arg(long)]
+        force: bool,
+    },
+    /// Send one request to a service, and see what became of it
+    ///
+    /// As an owner called `operator`, for one tenant: what it writes is written. Log lines, how long it
+    /// took, and what ended it go to standard error; the body goes to standard output. A folder or a
+    /// component (tasks.wasm) that is not deployed is compiled and run for a tenant that does not
+    /// exist; nothing is stored.
+    #[command(
+        after_help = "Examples:\n  terrace invoke tasks GET /boards --tenant acme\n  terrace invoke tasks POST /boards --tenant acme --data '{\"title\": \"Launch\"}'\n  terrace invoke tasks POST /boards --tenant acme --data @board.json --json | jq .logs\n  terrace invoke target/terrace/services/tasks GET /boards\n  terrace invoke hello.wasm GET /ping --include"
+    )]
+    Invoke(Invoke),
+    /// Releases: show one, promote or abort a canary
+    #[command(subcommand, visible_alias = "releases")]
+    Release(Release),
     /// What services may know and nobody else: set, list, delete
     #[command(subcommand, visible_alias = "secrets")]
     Secret(Secret),
@@ -412,7 +443,7 @@ pub(crate) enum Service {
     /// The folder holds service.toml, service.wasm, openapi.json and migrations/. If the release cannot
     /// run, the one before it stays.
     #[command(after_help = "Examples:\n  terrace service deploy target/terrace/services/tasks")]
-    Deploy(Folder),
+    Deploy(Deploy),
     /// Route requests to another release: a rollback, or the way forward after one
     #[command(
         after_help = "Examples:\n  terrace service activate tasks r_7f3k9q2m4x\n\n`terrace service show tasks` lists the releases."
@@ -438,6 +469,89 @@ pub(crate) enum Site {
     /// The folder holds site.toml and the static files. Tabs that are open keep the build they have.
     #[command(after_help = "Examples:\n  terrace site deploy target/terrace/sites/tasks")]
     Deploy(Folder),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Release {
+    /// Show where a release comes from, what it may do, and what is different from the served one
+    #[command(
+        after_help = "Examples:\n  terrace release show tasks r_7f3k9q2m4x\n  terrace release show tasks r_7f3k9q2m4x --json | jq .imports"
+    )]
+    Show {
+        /// The service's name
+        service: String,
+        /// The release's id
+        release: String,
+    },
+    /// Give the canary to every tenant
+    #[command(after_help = "Examples:\n  terrace release promote tasks")]
+    Promote {
+        /// The service's name
+        service: String,
+    },
+    /// Take the canary from its tenants
+    #[command(after_help = "Examples:\n  terrace release abort tasks")]
+    Abort {
+        /// The service's name
+        service: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invoke {
+    /// The service's name; or the folder, or the component, of one that is not deployed
+    pub(crate) service: String,
+    /// The method
+    pub(crate) method: String,
+    /// The path: /boards is /api/tasks/boards
+    pub(crate) path: String,
+    /// Whose data it works on, by slug or id
+    #[arg(long, short)]
+    pub(crate) tenant: Option<String>,
+    /// The body; @file reads it from a file, - from standard input
+    #[arg(long, short, allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+    /// A header, as `name: value`; may be given again
+    #[arg(long, short = 'H', value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// Ask as nobody
+    #[arg(long)]
+    pub(crate) anonymous: bool,
+    /// Print the answer's headers, too
+    #[arg(long, short)]
+    pub(crate) include: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The folder, or a component
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// Only show what would change; nothing is stored
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Deploy it although it newly asks for something
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Deploy it although clients of the served release can fail on it
+    #[arg(long)]
+    pub(crate) allow_breaking: bool,
+    /// Only for a share of the tenants (5%), or for some (acme,globex)
+    #[arg(long, value_name = "WHO")]
+    pub(crate) canary: Option<String>,
+}
+
+impl Deploy {
+    /// A site has no options.
+    pub(crate) fn of_site(path: PathBuf) -> Self {
+        Self {
+            path,
+            dry_run: false,
+            yes: false,
+            allow_breaking: false,
+            canary: None,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

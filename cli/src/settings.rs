@@ -27,6 +27,8 @@ struct File {
     node: IgnoredAny,
     gateway: IgnoredAny,
     engine: IgnoredAny,
+    releases: IgnoredAny,
+    objects: IgnoredAny,
     router: IgnoredAny,
     live: IgnoredAny,
     dispatch: IgnoredAny,

@@ -10,6 +10,8 @@ import {
   type MetersError,
   type Operation,
   type Release,
+  type ReleaseDiff,
+  type ReleaseFacts,
   type RenameTenant,
   type Service,
   type Session,
@@ -18,7 +20,7 @@ import {
 } from '@terrace/client/control';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, Service, Session, Site, Subscription, Tenant };
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, ReleaseDiff, ReleaseFacts, Service, Session, Site, Subscription, Tenant };
 
 /** A page of a list: what is known so far, and where the rest begins. */
 export interface Page<T> {
@@ -70,6 +72,10 @@ export const api = {
 
   services: async (): Promise<Service[]> => (await call(client.listServices({ page_size: 200 }))).items,
   activate: (service: string, release: string): Promise<Service> => call(client.activateRelease({ service }, { release })),
+  release: (service: string, release: string): Promise<ReleaseFacts> => call(client.showRelease({ service, release })),
+  rollback: (service: string, release: string): Promise<Service> => call(client.rollbackService({ service }, { release })),
+  promote: (service: string): Promise<Service> => call(client.promoteCanary({ service })),
+  abort: (service: string): Promise<Service> => call(client.abortCanary({ service })),
   sites: async (): Promise<Site[]> => (await call(client.listSites({ page_size: 200 }))).items,
   clusters: async (): Promise<Cluster[]> => (await call(client.listClusters({ page_size: 200 }))).items,
 

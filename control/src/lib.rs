@@ -45,10 +45,14 @@ pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, 
 pub use operations::{Operation, OperationKind, OperationPage, OperationState, OperationStep};
 pub use password::hash as hash_password;
 pub use platform::{
-    Error, NewBuild, NewFile, NewMigration, NewOwner, NewRelease, NewTenant, OperatorRecord, Platform, Secret,
-    TenantRef, TenantSlice,
+    CanarySplit, Error, NewBuild, NewFile, NewMigration, NewOwner, NewRelease, NewTenant, OperatorRecord, Platform,
+    Secret, TenantRef, TenantSlice,
 };
-pub use services::{Activate, MigrationUpload, Release, ReleaseState, ReleaseUpload, Service, ServicePage};
+pub use services::{
+    Activate, Asked, Canary, CanaryTenants, ContractChange, InvocationResult, InvokeBundle, InvokeUpload,
+    MigrationUpload, NewInvocation, NewMigrationStep, Release, ReleaseDiff, ReleaseEvent, ReleaseFacts, ReleaseState,
+    ReleaseUpload, Rollback, Service, ServicePage, SettingChange, StartCanary, Subject,
+};
 pub use session::{Credentials, Session};
 pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, SettingRef};
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};

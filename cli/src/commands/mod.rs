@@ -3,10 +3,12 @@
 mod archive;
 mod cluster;
 mod deploy;
+mod invoke;
 mod login;
 mod logs;
 mod meters;
 mod operations;
+mod release;
 mod service;
 mod setting;
 mod site;
@@ -39,7 +41,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cluster(command) => cluster::run(&api(&global)?, output, command),
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
-        Command::Deploy(folder) => deploy::run(&api(&global)?, output, &folder.folder, None),
+        Command::Deploy(options) => deploy::run(&api(&global)?, output, &options, None),
+        Command::Rollback { service, to, force } => {
+            release::rollback(&api(&global)?, output, &service, to.as_deref(), force)
+        }
+        Command::Invoke(options) => invoke::run(&api(&global)?, output, &options),
+        Command::Release(command) => release::run(&api(&global)?, output, command),
         Command::Logs(options) => logs::run(&api(&global)?, output, &options),
         Command::Secret(command) => setting::secret(&api(&global)?, output, command),
         Command::Config(command) => setting::config(&api(&global)?, output, command),

@@ -1,12 +1,19 @@
 //! The engine: loads releases, and answers requests with them.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
 use terrace_compute_capability::{Accounts, Capability, Invocation, Logs};
 use tokio::{sync::oneshot, time::Instant};
+use wasmtime::component::Component;
 use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
 
 use crate::{
@@ -80,12 +87,33 @@ impl Engine {
     /// # Errors
     /// All of [`Error`]; each says what to change.
     pub async fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
-        if let Some((limit, asked, allowed)) = spec.limits.over(&self.0.config.ceiling) {
-            return Err(Error::LimitTooHigh { limit, asked, allowed });
-        }
+        self.check_limits(&spec)?;
         let inner = self.0.clone();
         let load = tokio::task::spawn_blocking(move || inner.load(spec));
         load.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// The same for a component that this installation has compiled before, by its hash (SHA-256,
+    /// hexadecimal) alone: `spec.component` is not looked at. None when there is no code of it here,
+    /// or none that can be trusted; then [`Engine::load`] has to compile it.
+    ///
+    /// # Errors
+    /// All of [`Error`] but those of compiling.
+    pub async fn load_compiled(&self, spec: ReleaseSpec, sha256: &str) -> Result<Option<Arc<Release>>, Error> {
+        self.check_limits(&spec)?;
+        let (inner, sha256) = (self.0.clone(), sha256.to_owned());
+        let load = tokio::task::spawn_blocking(move || {
+            let component = inner.artefacts.compiled_before(&inner.wasm, &sha256);
+            component.map(|component| inner.link(&component, spec)).transpose()
+        });
+        load.await.map_err(|_| Error::Stopping)?
+    }
+
+    fn check_limits(&self, spec: &ReleaseSpec) -> Result<(), Error> {
+        if let Some((limit, asked, allowed)) = spec.limits.over(&self.0.config.ceiling) {
+            return Err(Error::LimitTooHigh { limit, asked, allowed });
+        }
+        Ok(())
     }
 
     /// Answers a request. Returns as soon as the guest has set status and headers; the body
@@ -151,6 +179,24 @@ impl Engine {
         bounded(response, limits.response_body_bytes(), is_head, answer, reader)
     }
 
+    /// Nobody will send the release another request: its idle instances go now, and those that still
+    /// run go when their request ends.
+    pub fn retire(&self, release: &Release) {
+        release.retired.store(true, Ordering::SeqCst);
+        self.0.executor.retire(release.id());
+    }
+
+    /// Removes compiled code of components that are not among these hashes (SHA-256, hexadecimal).
+    /// Returns how many files went. Blocks on the disk for a moment.
+    pub fn keep_compiled(&self, components: &HashSet<String>) -> usize {
+        self.0.artefacts.keep(components)
+    }
+
+    /// How many components this process has compiled: those that it found compiled do not count.
+    pub fn compiled(&self) -> u64 {
+        self.0.artefacts.compiled()
+    }
+
     /// The last log lines of every service.
     pub fn logs(&self) -> &Arc<Logs> {
         &self.0.logs
@@ -175,8 +221,14 @@ impl Engine {
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let component = self.artefacts.component(&self.wasm, &spec.component)?;
-        let (pre, shared) = link(&component, &spec.capabilities, &spec.grants, &self.capabilities)?;
+        self.link(&component, spec)
+    }
+
+    fn link(&self, component: &Component, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
+        let (pre, shared) = link(component, &spec.capabilities, &spec.grants, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
+        let kind = component.component_type();
+        let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();
         // Otherwise the first request would pay for it.
         component
             .initialize_copy_on_write_image()
@@ -193,6 +245,8 @@ impl Inner {
             isolation: spec.isolation,
             pre,
             running: AtomicU32::new(0),
+            imports,
+            retired: AtomicBool::new(false),
         }))
     }
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use terrace_compute_capability::{Accounts, Logs};
-use terrace_ground_ids::TenantId;
+use terrace_ground_ids::{ReleaseId, TenantId};
 use tokio::{
     runtime::{Handle, Runtime},
     sync::mpsc,
@@ -134,6 +134,13 @@ impl Executor {
             worker.in_flight.fetch_sub(1, Ordering::Relaxed);
             Fault::Internal
         })
+    }
+
+    /// Drops the idle instances of a release, on all threads.
+    pub(crate) fn retire(&self, release: &ReleaseId) {
+        for (_, worker) in &self.threads {
+            drop(worker.idle.take_release(release));
+        }
     }
 
     /// Instances alive, and idle ones among them.

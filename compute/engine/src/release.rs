@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
@@ -40,6 +40,9 @@ pub struct Release {
     pub(crate) pre: ProxyPre<Guest>,
     /// Requests that run, of all tenants.
     pub(crate) running: AtomicU32,
+    pub(crate) imports: Vec<String>,
+    /// Set once: from then on no instance of it waits for another request.
+    pub(crate) retired: AtomicBool,
 }
 
 impl Release {
@@ -56,6 +59,15 @@ impl Release {
     /// Its limits.
     pub fn limits(&self) -> &Limits {
         &self.facts.limits
+    }
+
+    /// The interfaces that its component imports, with their versions.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 
     /// The services that it may call.

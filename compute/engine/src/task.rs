@@ -115,6 +115,8 @@ impl Job {
         } = self;
         let _awake = worker.ticker.awake();
         let began = Instant::now();
+        // For the line about a failure; cheap to clone.
+        let asked = (request.method().clone(), request.uri().clone());
         let request = request.map(|inner| Inbound {
             inner,
             left: release.limits().request_body_bytes(),
@@ -162,14 +164,21 @@ impl Job {
                 answer.send(Err(Fault::NoResponse));
                 if let Some(mut instance) = instance.take() {
                     instance.end();
-                    if release.isolation == Isolation::Tenant && instance.is_reusable(&worker.config) {
+                    if release.isolation == Isolation::Tenant
+                        && !release.is_retired()
+                        && instance.is_reusable(&worker.config)
+                    {
                         drop(worker.idle.put(key, instance));
+                        // It may have been retired between the look and the put.
+                        if release.is_retired() {
+                            drop(worker.idle.take_release(release.id()));
+                        }
                     }
                 }
             }
             Err(end) => {
                 let refused = instance.as_ref().is_some_and(Instance::was_refused_memory);
-                let fault = classify(end, &meter, refused, &invocation, &worker.logs);
+                let fault = classify(end, &meter, refused, &asked, &invocation, &worker.logs);
                 answer.fail(fault);
                 if let Some(instance) = &mut instance {
                     instance.end();
@@ -228,7 +237,14 @@ async fn gone(reader: oneshot::Receiver<()>) {
 }
 
 /// What the failure is called, and one line about it in our own log.
-fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocation, logs: &Logs) -> Fault {
+fn classify(
+    end: End,
+    meter: &Meter,
+    refused_memory: bool,
+    (method, uri): &(http::Method, http::Uri),
+    invocation: &Invocation,
+    logs: &Logs,
+) -> Fault {
     let spent_ms = meter.spent().as_millis();
     let (fault, detail) = match end {
         End::Fault(Fault::Cancelled) => {
@@ -250,7 +266,8 @@ fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocati
     let detail = detail
         .map(|error| format!(": {}", trap::describe(&error)))
         .unwrap_or_default();
-    logs.fault(invocation, &format!("{fault}{detail}"));
+    // Without the query, which may hold what is nobody's business.
+    logs.fault(invocation, &format!("{fault} on {method} {}{detail}", uri.path()));
     tracing::warn!(request.id = %invocation.request, tenant.id = %invocation.tenant.id, service = %invocation.service, release = %invocation.release, spent_ms, "{fault}{detail}");
     fault
 }

@@ -6,6 +6,7 @@ mod access;
 mod input;
 mod lifecycle;
 mod memory;
+mod releases;
 mod settings;
 mod streams;
 mod tenants;

@@ -3,18 +3,20 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter, LogLines,
-    Meters, NewBuild, NewCluster, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release,
-    ReleaseState, Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice,
-    TenantState, UsageFilter, UsageReport,
+    Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, DeletedTenant, EdgeSnapshot, Error,
+    InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewCluster, NewInvocation, NewRelease,
+    NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts, ReleaseState,
+    Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice, TenantState,
+    UsageFilter, UsageReport,
 };
-use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
 
 use crate::{EMAIL, PASSWORD};
@@ -60,6 +62,8 @@ fn release(service: &ServiceName, size_bytes: usize) -> Release {
         size_bytes: size_bytes as u64,
         sha256: "0".repeat(64),
         capabilities: vec!["sql".to_owned()],
+        uploaded_by: EMAIL.to_owned(),
+        error: None,
         created_at: Timestamp::now(),
     }
 }
@@ -140,16 +144,47 @@ impl Platform for Memory {
             name: name.parse().unwrap(),
             title: name.to_owned(),
             current: None,
+            previous: None,
+            canary: None,
             releases: Vec::new(),
+            history: Vec::new(),
         };
         Ok(names.map(service).into())
     }
 
+    /// A manifest with a comment that says so breaks clients, or asks for more.
+    async fn preview_release(&self, _: &ServiceName, new: &NewRelease) -> Result<ReleaseDiff, Error> {
+        let mut diff = ReleaseDiff {
+            against: Some(ReleaseId::random()),
+            ..ReleaseDiff::default()
+        };
+        if new.manifest.contains("# breaks") {
+            diff.breaking = true;
+            diff.contract.push(ContractChange {
+                breaking: true,
+                place: "GET /api/tasks/boards".to_owned(),
+                detail: "the operation is gone".to_owned(),
+            });
+        }
+        if new.manifest.contains("# asks") {
+            diff.asks.push(Asked {
+                kind: "capability".to_owned(),
+                name: "http".to_owned(),
+            });
+        }
+        Ok(diff)
+    }
+
     async fn create_release(&self, service: &ServiceName, new: NewRelease) -> Result<Release, Error> {
+        assert_eq!(new.uploaded_by, EMAIL, "a release knows who uploaded it");
         Ok(release(service, new.component.len()))
     }
 
-    async fn activate_release(&self, service: &ServiceName, id: &ReleaseId) -> Result<Service, Error> {
+    async fn release(&self, _: &ServiceName, release: &ReleaseId) -> Result<ReleaseFacts, Error> {
+        Err(Error::NotFound(format!("There is no release `{release}`.")))
+    }
+
+    async fn activate_release(&self, service: &ServiceName, id: &ReleaseId, _: &str) -> Result<Service, Error> {
         let current = Release {
             id: id.clone(),
             ..release(service, 8)
@@ -158,8 +193,51 @@ impl Platform for Memory {
             name: service.clone(),
             title: service.to_string(),
             current: Some(current.clone()),
+            previous: None,
+            canary: None,
             releases: vec![current],
+            history: Vec::new(),
         })
+    }
+
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        _: bool,
+        by: &str,
+    ) -> Result<Service, Error> {
+        match to {
+            Some(to) => self.activate_release(service, to, by).await,
+            None => Err(Error::Conflict("No release was served before this one.".to_owned())),
+        }
+    }
+
+    async fn start_canary(
+        &self,
+        service: &ServiceName,
+        id: &ReleaseId,
+        _: CanarySplit,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.activate_release(service, id, by).await
+    }
+
+    async fn promote_canary(&self, service: &ServiceName, _: &str) -> Result<Service, Error> {
+        Err(Error::Conflict(format!("{service} has no canary.")))
+    }
+
+    async fn abort_canary(&self, service: &ServiceName, _: &str) -> Result<Service, Error> {
+        Err(Error::Conflict(format!("{service} has no canary.")))
+    }
+
+    async fn invoke(&self, _: &ServiceName, new: NewInvocation) -> Result<InvocationResult, Error> {
+        let mut result = InvocationResult::answered(None, RequestId::random(), Duration::ZERO);
+        result.status = 200;
+        result
+            .headers
+            .push(("x-caller".to_owned(), format!("{:?}", new.caller)));
+        Ok(result)
     }
 
     async fn settings(&self, kind: SettingKind, _: &ServiceName) -> Result<Vec<Setting>, Error> {

@@ -1,7 +1,7 @@
 //! Activating a release: every tenant gets the schema and its migrations, then the pointer switches.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -11,7 +11,9 @@ use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
 use tokio_postgres::GenericClient;
 use tracing::info;
 
-use crate::{Directory, Error, ReleaseState, create::lane_of, lifecycle::detached, schemas, view};
+use crate::{
+    Cause, Directory, Error, Happened, ReleaseState, create::lane_of, history, lifecycle::detached, schemas, view,
+};
 
 /// How an activation went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,24 +24,34 @@ pub struct Activation {
     pub current: usize,
 }
 
+/// Why a service is switched to a release.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// For the history.
+    pub cause: Cause,
+    /// Only if this one is served: what was decided by looking at it must not hit another.
+    pub instead_of: Option<ReleaseId>,
+}
+
 /// How often the tenants are walked again because new ones appeared meanwhile.
 const ROUNDS_MAX: usize = 20;
 
-// Tenants in creation take care of themselves (create.rs, `finish`).
-const TENANTS: &str = "SELECT id FROM terrace.tenant WHERE state IN ('active', 'suspended') ORDER BY created_at, id";
+// Tenants with their clusters. Those in creation take care of themselves (create.rs, `finish`).
+const HOMES: &str = "SELECT t.id, l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
+    WHERE t.state IN ('active', 'suspended') ORDER BY t.created_at, t.id";
 
 // Those of them that live on a cluster and have all of the service there.
 const READY: &str = "SELECT p.tenant_id FROM terrace_events.principal p
     WHERE p.tenant_id = ANY($3) AND p.service = $1 AND p.ready_at IS NOT NULL
       AND (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) >= $2";
 
-// With their clusters.
-const HOMES: &str = "SELECT t.id, l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
-    WHERE t.state IN ('active', 'suspended') ORDER BY t.created_at, t.id";
+/// Tenants by the clusters where they live.
+type Homes = BTreeMap<ClusterName, Vec<TenantId>>;
 
 impl Directory {
     /// Migrates all tenants to `release`, then serves it. Going back to a retained release is the
-    /// same call: its migrations are there already. It may be killed and called again.
+    /// same call: its migrations are there already. It may be killed and called again. A canary of the
+    /// service ends with it.
     ///
     /// # Errors
     /// [`Error::NotReady`] when a tenant's migration or hook failed: the old release stays, the new one
@@ -50,6 +62,30 @@ impl Directory {
         release: &ReleaseId,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<Activation, Error> {
+        let cause = Cause::new(Happened::Deployed, "terrace");
+        self.switch_to(
+            service,
+            release,
+            Switch {
+                cause,
+                instead_of: None,
+            },
+            progress,
+        )
+        .await
+    }
+
+    /// The same, with who wants it and why.
+    ///
+    /// # Errors
+    /// As [`Directory::activate_release`].
+    pub async fn switch_to(
+        self: &Arc<Self>,
+        service: &ServiceName,
+        release: &ReleaseId,
+        switch: Switch,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> Result<Activation, Error> {
         let (directory, service, release) = (self.clone(), service.clone(), release.clone());
         detached(async move {
             let facts = directory.release(&release).await?;
@@ -57,9 +93,9 @@ impl Directory {
                 return Err(Error::unknown("release of this service", &release));
             }
             let work = async {
-                let outcome = directory.activate(&service, &release, &*progress).await;
+                let outcome = directory.activate(&service, &release, &switch, &*progress).await;
                 if let Err(error @ Error::NotReady { .. }) = &outcome {
-                    directory.record_failure(&release, error).await?;
+                    directory.record_failure(&service, &release, error).await?;
                 }
                 outcome
             };
@@ -74,6 +110,7 @@ impl Directory {
         &self,
         service: &ServiceName,
         release: &ReleaseId,
+        switch: &Switch,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Activation, Error> {
         let migrations = self.migrations_of(release).await?;
@@ -82,37 +119,17 @@ impl Directory {
             current: 0,
         };
         // All of them first, so that a migration whose text changed is found; later only the new ones.
-        let mut waiting = self.tenants_by(TENANTS, &[]).await?;
+        // A release that everybody had was compared then: going back asks nobody who is ready.
+        let mut waiting = if self.was_served(release).await? {
+            self.lacking_now(service, migrations.head()).await?
+        } else {
+            self.served().await?
+        };
         for _ in 0..ROUNDS_MAX {
-            let unready = {
-                let client = self.pool.get().await?;
-                self.lacking(&**client, service, migrations.head()).await?
-            };
-            self.build_missing(service, &unready).await?;
-            let report = self.apply_everywhere(&waiting, &migrations, progress).await?;
+            let report = self.ready(service, release, &migrations, &waiting, progress).await?;
             activation.migrated += report.migrated;
             activation.current += report.current;
-            if !report.is_complete() {
-                let failed = report
-                    .failed
-                    .into_iter()
-                    .map(|(tenant, error)| (tenant, error.to_string()));
-                let untouched = report
-                    .untouched
-                    .into_iter()
-                    .map(|tenant| (tenant, "not tried, because an earlier tenant failed".to_owned()));
-                return Err(Error::NotReady {
-                    failed: failed.chain(untouched).collect(),
-                });
-            }
-            for tenant in &unready {
-                if let Err(error) = self.hook(tenant, service, release, None).await {
-                    return Err(Error::NotReady {
-                        failed: vec![(tenant.clone(), error.to_string())],
-                    });
-                }
-            }
-            waiting = self.switch(service, release, migrations.head()).await?;
+            waiting = self.switch(service, release, migrations.head(), switch).await?;
             if waiting.is_empty() {
                 info!(service.name = %service, release.id = %release, "Activated a release");
                 return Ok(activation);
@@ -123,25 +140,92 @@ impl Directory {
         })
     }
 
+    async fn was_served(&self, release: &ReleaseId) -> Result<bool, Error> {
+        let client = self.pool.get().await?;
+        let served = "SELECT activated_at IS NOT NULL FROM terrace.release WHERE id = $1";
+        Ok(client.query_one(served, &[&release.as_str()]).await?.try_get(0)?)
+    }
+
+    /// Makes these tenants ready for a release: schema, migrations, and the service's first hook.
+    pub(crate) async fn ready(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        migrations: &Migrations,
+        tenants: &[TenantId],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Activation, Error> {
+        let lacking = self.lacking_now(service, migrations.head()).await?;
+        let asked: HashSet<&TenantId> = tenants.iter().collect();
+        let unready: Vec<TenantId> = lacking.into_iter().filter(|tenant| asked.contains(tenant)).collect();
+        self.build_missing(service, &unready).await?;
+        let report = self.apply_everywhere(tenants, migrations, progress).await?;
+        if !report.is_complete() {
+            let failed = report
+                .failed
+                .into_iter()
+                .map(|(tenant, error)| (tenant, error.to_string()));
+            let untouched = report
+                .untouched
+                .into_iter()
+                .map(|tenant| (tenant, "not tried, because an earlier tenant failed".to_owned()));
+            return Err(Error::NotReady {
+                failed: failed.chain(untouched).collect(),
+            });
+        }
+        for tenant in &unready {
+            if let Err(error) = self.hook(tenant, service, release, None).await {
+                return Err(Error::NotReady {
+                    failed: vec![(tenant.clone(), error.to_string())],
+                });
+            }
+        }
+        Ok(Activation {
+            migrated: report.migrated,
+            current: report.current,
+        })
+    }
+
     /// Switches the pointer, or returns the tenants that have appeared meanwhile. From the row lock
     /// on, no tenant can become active without the release that is current then.
-    async fn switch(&self, service: &ServiceName, release: &ReleaseId, head: u32) -> Result<Vec<TenantId>, Error> {
+    async fn switch(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        head: u32,
+        switch: &Switch,
+    ) -> Result<Vec<TenantId>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        transaction
-            .query(
-                "SELECT FROM terrace.service WHERE name = $1 FOR UPDATE",
+        let row = transaction
+            .query_one(
+                "SELECT current FROM terrace.service WHERE name = $1 FOR UPDATE",
                 &[&service.as_str()],
             )
             .await?;
-        let lacking = self.lacking(&*transaction, service, head).await?;
+        let current: Option<ReleaseId> = view::optional(&row, 0, "release id")?;
+        if switch.instead_of.is_some() && switch.instead_of != current {
+            return Err(Error::Invalid(format!(
+                "{service} is not served by that release any more; nothing was changed"
+            )));
+        }
+        let homes = by_cluster(&*transaction).await?;
+        let lacking = self.lacking(&homes, service, head).await?;
         if !lacking.is_empty() {
             return Ok(lacking);
         }
+        // The release that goes is to blame when the platform itself takes it away.
+        let blamed = switch.cause.happened == Happened::RolledBackByBudget;
+        let (gone, error) = match blamed {
+            true => (ReleaseState::Failed, Some(&switch.cause.detail)),
+            false => (ReleaseState::Retained, None),
+        };
         transaction
             .execute(
-                "UPDATE terrace.release SET state = 'retained' WHERE service = $1 AND state = 'active'",
-                &[&service.as_str()],
+                "UPDATE terrace.release SET state = CASE state WHEN 'active' THEN $2 ELSE 'retained' END,
+                        error = CASE state WHEN 'active' THEN $3 ELSE error END
+                 WHERE service = $1 AND state IN ('active', 'canary')",
+                &[&service.as_str(), &gone.as_str(), &error],
             )
             .await?;
         transaction
@@ -150,12 +234,25 @@ impl Directory {
                 &[&release.as_str(), &ReleaseState::Active.as_str()],
             )
             .await?;
+        // What was served before has passed its trial; what is new, and has something to go back to, has
+        // not. From what one went back to, nothing leads back by itself: a rollback that is asked for
+        // twice must not bring the bad release again.
+        let on_trial = matches!(switch.cause.happened, Happened::Deployed | Happened::CanaryPromoted);
         transaction
             .execute(
-                "UPDATE terrace.service SET current = $2 WHERE name = $1",
-                &[&service.as_str(), &release.as_str()],
+                "UPDATE terrace.service SET
+                        previous = CASE WHEN current = $2 THEN previous WHEN $3 THEN current END,
+                        trial_since = CASE WHEN current = $2 THEN trial_since WHEN $3 AND current IS NOT NULL THEN now() END,
+                        current = $2, canary = NULL, canary_share = NULL, canary_tenants = '{}', canary_since = NULL
+                 WHERE name = $1",
+                &[&service.as_str(), &release.as_str(), &on_trial],
             )
             .await?;
+        if current.as_ref() != Some(release) {
+            // Told of the one that it is about.
+            let about = current.as_ref().filter(|_| blamed).unwrap_or(release);
+            history::record(&transaction, service, about, &switch.cause).await?;
+        }
         transaction.execute("SELECT terrace.bump()", &[]).await?;
         transaction.commit().await?;
         Ok(Vec::new())
@@ -179,25 +276,21 @@ impl Directory {
         Ok(())
     }
 
+    async fn lacking_now(&self, service: &ServiceName, head: u32) -> Result<Vec<TenantId>, Error> {
+        let homes = by_cluster(&**self.pool.get().await?).await?;
+        self.lacking(&homes, service, head).await
+    }
+
     /// The tenants that have not all of the service in their homes.
-    async fn lacking(
-        &self,
-        directory: &impl GenericClient,
-        service: &ServiceName,
-        head: u32,
-    ) -> Result<Vec<TenantId>, Error> {
+    async fn lacking(&self, homes: &Homes, service: &ServiceName, head: u32) -> Result<Vec<TenantId>, Error> {
         let mut lacking = Vec::new();
-        for (cluster, tenants) in by_cluster(directory).await? {
-            let home = self.known_cluster_pool(&cluster).await?.get().await?;
+        for (cluster, tenants) in homes {
+            let home = self.known_cluster_pool(cluster).await?.get().await?;
             let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
             let rows = home.query(READY, &[&service.as_str(), &i64::from(head), &ids]).await?;
-            let ready: BTreeSet<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            lacking.extend(
-                tenants
-                    .iter()
-                    .filter(|tenant| !ready.contains(tenant.as_str()))
-                    .cloned(),
-            );
+            let ready: HashSet<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            let unready = tenants.iter().filter(|tenant| !ready.contains(tenant.as_str()));
+            lacking.extend(unready.cloned());
         }
         Ok(lacking)
     }
@@ -209,11 +302,8 @@ impl Directory {
         migrations: &Migrations,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Report, Error> {
-        let homes = {
-            let client = self.pool.get().await?;
-            by_cluster(&**client).await?
-        };
-        let wanted: BTreeSet<&TenantId> = tenants.iter().collect();
+        let homes = by_cluster(&**self.pool.get().await?).await?;
+        let wanted: HashSet<&TenantId> = tenants.iter().collect();
         let mut whole = Report::default();
         for (cluster, there) in homes {
             let there: Vec<TenantId> = there.into_iter().filter(|tenant| wanted.contains(tenant)).collect();
@@ -226,7 +316,15 @@ impl Directory {
                 continue;
             }
             let pool = self.known_cluster_pool(&cluster).await?;
-            let report = apply_all(&pool, &there, migrations, &self.config.migrate, progress).await;
+            let (before, total) = (whole.migrated + whole.current, tenants.len());
+            let so_far = move |here: Progress| {
+                progress(Progress {
+                    done: before + here.done,
+                    failed: here.failed,
+                    total,
+                });
+            };
+            let report = apply_all(&pool, &there, migrations, &self.config.migrate, &so_far).await;
             whole.migrated += report.migrated;
             whole.current += report.current;
             whole.failed.extend(report.failed);
@@ -235,32 +333,30 @@ impl Directory {
         Ok(whole)
     }
 
-    async fn tenants_by(
-        &self,
-        sql: &str,
-        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<Vec<TenantId>, Error> {
+    /// The tenants that are served, the oldest first: they are the canaries of a migration.
+    async fn served(&self) -> Result<Vec<TenantId>, Error> {
         let client = self.pool.get().await?;
-        let rows = client.query(sql, params).await?;
-        let tenants: BTreeSet<TenantId> = rows
-            .iter()
-            .map(|row| view::parsed(row, 0, "tenant id"))
-            .collect::<Result<_, _>>()?;
-        Ok(tenants.into_iter().collect())
+        let rows = client.query(HOMES, &[]).await?;
+        rows.iter().map(|row| view::parsed(row, 0, "tenant id")).collect()
     }
 
-    async fn record_failure(&self, release: &ReleaseId, error: &Error) -> Result<(), Error> {
-        let client = self.pool.get().await?;
+    async fn record_failure(&self, service: &ServiceName, release: &ReleaseId, error: &Error) -> Result<(), Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
         // A release that is served stays active, whatever a second activation of it met.
-        let failed = "UPDATE terrace.release SET error = $2, state = CASE WHEN state = 'active' THEN state ELSE 'failed' END WHERE id = $1";
-        client.execute(failed, &[&release.as_str(), &error.to_string()]).await?;
-        Ok(())
+        let failed = "UPDATE terrace.release SET error = $2, state = CASE WHEN state IN ('active', 'canary') THEN state ELSE 'failed' END WHERE id = $1";
+        transaction
+            .execute(failed, &[&release.as_str(), &error.to_string()])
+            .await?;
+        let cause = Cause::new(Happened::Failed, "terrace").detail(error.to_string());
+        history::record(&transaction, service, release, &cause).await?;
+        Ok(transaction.commit().await?)
     }
 }
 
 /// The tenants that are served, by the clusters where they live.
-async fn by_cluster(directory: &impl GenericClient) -> Result<BTreeMap<ClusterName, Vec<TenantId>>, Error> {
-    let mut homes: BTreeMap<ClusterName, Vec<TenantId>> = BTreeMap::new();
+async fn by_cluster(directory: &impl GenericClient) -> Result<Homes, Error> {
+    let mut homes = Homes::new();
     for row in directory.query(HOMES, &[]).await? {
         let cluster = view::parsed(&row, 1, "cluster name")?;
         homes

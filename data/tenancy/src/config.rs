@@ -57,6 +57,9 @@ pub struct Config {
     /// tried again. Default 1,000.
     #[serde(default = "move_pause_max_ms")]
     pub move_pause_max_ms: u64,
+    /// Where the components of releases are kept. The node names a folder when nobody else did.
+    #[serde(default)]
+    pub objects: terrace_data_objects::Config,
     /// How tenants' schemas are migrated.
     #[serde(default)]
     pub migrate: terrace_data_migrate::Config,
@@ -142,6 +145,7 @@ impl Config {
             archive_max_mib: archive_max_mib(),
             move_lag_max_ms: move_lag_max_ms(),
             move_pause_max_ms: move_pause_max_ms(),
+            objects: terrace_data_objects::Config::default(),
             migrate: terrace_data_migrate::Config::default(),
             poll_ms: poll_ms(),
         }

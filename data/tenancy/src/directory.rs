@@ -9,6 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use terrace_data_migrate::Migrations;
+use terrace_data_objects::Objects;
 use terrace_ground_ids::ReleaseId;
 use tokio::sync::watch;
 use tokio_postgres::NoTls;
@@ -29,6 +30,7 @@ pub struct Directory {
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
     pub(crate) homes: Homes,
+    pub(crate) objects: Objects,
     refreshing: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
@@ -40,7 +42,7 @@ impl Directory {
     /// looks for changes of other nodes until the directory is dropped.
     ///
     /// # Errors
-    /// [`Error::Config`]. The database is not asked for anything yet.
+    /// [`Error::Config`], [`Error::Objects`]. The database is not asked for anything yet.
     pub fn connect(config: Config) -> Result<Arc<Self>, Error> {
         if config.lane_secret.len() < 32 {
             return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
@@ -49,6 +51,7 @@ impl Directory {
         let poll = Duration::from_millis(config.poll_ms.max(10));
         let directory = Arc::new(Self {
             holds: Holds::new(pool.clone()),
+            objects: Objects::open(&config.objects)?,
             config,
             pool,
             view: ArcSwap::default(),

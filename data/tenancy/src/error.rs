@@ -61,6 +61,9 @@ pub enum Error {
         /// The tenant or service.
         what: String,
     },
+    /// A component cannot be stored or had.
+    #[error(transparent)]
+    Objects(#[from] terrace_data_objects::Error),
     /// A migration failed.
     #[error(transparent)]
     Migrate(#[from] terrace_data_migrate::Error),

@@ -191,7 +191,10 @@ impl Directory {
         // A connection of its own: the directory's pool is for short work.
         let mut client = Object::take(self.home_of(tenant).await?.get().await?);
         let cancel = client.cancel_token();
+        // Not in the snapshot, which writes nothing.
+        schemas::join_owner(&*client, tenant).await?;
         let outcome = self.pour_from(&mut client, tenant, sender).await;
+        drop(schemas::leave_owner(&*client, tenant).await);
         if outcome.is_err() {
             // Otherwise the server would go on sending the rest of the table to nobody.
             drop(cancel.cancel_query(NoTls).await);
@@ -286,7 +289,7 @@ impl Out<'_> {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        schemas::become_owner(transaction, tenant).await?;
+        schemas::act_as_owner(transaction, tenant).await?;
         let mut tables = Vec::new();
         for shape in shape::tables(transaction, &schema).await? {
             let sql = format!("COPY {} TO STDOUT", shape.target(&schema));
@@ -307,7 +310,7 @@ impl Out<'_> {
                 called: row.try_get(1)?,
             });
         }
-        schemas::become_self(transaction, tenant).await?;
+        transaction.batch_execute("SET LOCAL ROLE NONE").await?;
         Ok(Service {
             name,
             migrations,

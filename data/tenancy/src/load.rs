@@ -235,8 +235,9 @@ impl Directory {
         let Input { manifest, .. } = input(operation)?;
         let tenant = &operation.tenant;
         let mut client = Object::take(self.home_of(tenant).await?.get().await?);
+        schemas::join_owner(&*client, tenant).await?;
         let transaction = snapshot(&mut client).await?;
-        schemas::become_owner(&transaction, tenant).await?;
+        schemas::act_as_owner(&transaction, tenant).await?;
         let mut rows = 0;
         for service in &manifest.services {
             let schema = tenant.schema(&service.name);
@@ -246,7 +247,7 @@ impl Directory {
                 rows += table.rows;
             }
         }
-        schemas::become_self(&transaction, tenant).await?;
+        transaction.batch_execute("SET LOCAL ROLE NONE").await?;
         for table in &manifest.events.tables {
             same(
                 "the stream",
@@ -260,6 +261,7 @@ impl Directory {
             ));
         }
         transaction.commit().await?;
+        schemas::leave_owner(&*client, tenant).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let evidence = json!({"rows": rows, "last_event": manifest.events.last_seq, "digest": manifest.digest});

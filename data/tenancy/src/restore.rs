@@ -39,7 +39,7 @@ impl Directory {
     pub(crate) async fn swap(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let of = input(operation)?
             .of
-            .ok_or_else(|| Error::corrupt("input of a restore", &operation.id))?;
+            .ok_or_else(|| Error::corrupt("input of a restore", operation.id))?;
         let work = async {
             // What was left half done on the tenant comes first, so that this can always be finished.
             if let Some(left) = self.running(&of).await? {

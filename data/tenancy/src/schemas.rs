@@ -93,25 +93,17 @@ pub(crate) async fn member_options(transaction: &Transaction<'_>) -> Result<&'st
     })
 }
 
-/// Whether the platform's own login needs no membership to act for others.
-pub(crate) async fn is_superuser(client: &impl GenericClient) -> Result<bool, Error> {
-    let row = client
-        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
-        .await?;
-    Ok(row.try_get(0)?)
+/// Acts as the owner of the tenant's tables, until [`become_self`].
+pub(crate) async fn become_owner(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+    join_owner(transaction, tenant).await?;
+    act_as_owner(transaction, tenant).await
 }
 
-/// Acts as the owner of the tenant's tables, until [`become_self`]. A login that is no superuser is the
-/// owner's member meanwhile, and nobody else sees it.
-pub(crate) async fn become_owner(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+/// The same for one who has joined it already: in a snapshot, which writes nothing.
+pub(crate) async fn act_as_owner(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
     let owner = tenant.owner_role();
-    let grant = if is_superuser(transaction).await? {
-        String::new()
-    } else {
-        format!("GRANT \"{owner}\" TO CURRENT_USER;")
-    };
     transaction
-        .batch_execute(&format!("{grant} SET LOCAL ROLE \"{owner}\""))
+        .batch_execute(&format!("SET LOCAL ROLE \"{owner}\""))
         .await?;
     Ok(())
 }
@@ -119,12 +111,36 @@ pub(crate) async fn become_owner(transaction: &Transaction<'_>, tenant: &TenantI
 /// Acts as the platform again.
 pub(crate) async fn become_self(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
     transaction.batch_execute("SET LOCAL ROLE NONE").await?;
-    if !is_superuser(transaction).await? {
-        transaction
-            .batch_execute(&format!("REVOKE \"{}\" FROM CURRENT_USER", tenant.owner_role()))
+    leave_owner(transaction, tenant).await
+}
+
+/// Makes the platform's login a member of the tenant's owner role, for as long as it acts for it. A
+/// superuser needs no membership. One that a crash leaves goes with the next migration.
+pub(crate) async fn join_owner(client: &impl GenericClient, tenant: &TenantId) -> Result<(), Error> {
+    change_membership(client, "GRANT", tenant, "TO").await
+}
+
+/// Ends what [`join_owner`] began: each membership makes every change of role slower.
+pub(crate) async fn leave_owner(client: &impl GenericClient, tenant: &TenantId) -> Result<(), Error> {
+    change_membership(client, "REVOKE", tenant, "FROM").await
+}
+
+async fn change_membership(client: &impl GenericClient, verb: &str, tenant: &TenantId, to: &str) -> Result<(), Error> {
+    if !is_superuser(client).await? {
+        let owner = tenant.owner_role();
+        client
+            .batch_execute(&format!("{verb} \"{owner}\" {to} CURRENT_USER"))
             .await?;
     }
     Ok(())
+}
+
+/// Whether the platform's own login needs no membership to act for others.
+pub(crate) async fn is_superuser(client: &impl GenericClient) -> Result<bool, Error> {
+    let row = client
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// What a removal found, for the evidence.
@@ -168,16 +184,16 @@ pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> 
         )
         .await?;
     (removed.tables, removed.bytes) = (row.try_get(0)?, row.try_get(1)?);
+    let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
     if !is_superuser(transaction).await? {
         // Only a member may count and drop what a role owns. The membership goes with the role.
-        let mut grants = String::new();
         for role in &removed.roles {
-            write_sql(&mut grants, format_args!("GRANT \"{role}\" TO CURRENT_USER;"));
+            write_sql(&mut sql, format_args!("GRANT \"{role}\" TO CURRENT_USER;"));
         }
-        transaction.batch_execute(&grants).await?;
     }
+    transaction.batch_execute(&sql).await?;
     removed.rows = rows(transaction, &removed.schemas).await?;
-    let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
+    sql.clear();
     for schema in &removed.schemas {
         write_sql(&mut sql, format_args!("DROP SCHEMA \"{schema}\" CASCADE;"));
     }
@@ -208,7 +224,6 @@ async fn rows(transaction: &Transaction<'_>, schemas: &[String]) -> Result<i64, 
     if counts.is_empty() {
         return Ok(0);
     }
-    transaction.batch_execute("SET LOCAL lock_timeout = '2s'").await?;
     let row = transaction
         .query_one(&format!("SELECT ({})::bigint", counts.join(" + ")), &[])
         .await?;

@@ -104,7 +104,7 @@ impl World {
         let connection = scratch.connection();
         let password = connection.password.clone();
         let database = Endpoint {
-            socket_dir: Some(connection.socket_dir),
+            socket_dir: Some(connection.socket_dir.clone()),
             host: None,
             port: connection.port,
             name: connection.database,
@@ -112,7 +112,9 @@ impl World {
             password: connection.password,
             standbys: Vec::new(),
         };
+        let folder = Some(connection.socket_dir.join(format!("objects-{}", database.name)));
         let mut config = Config::new(database, "a secret of thirty-two characters");
+        config.objects.folder = folder;
         // Every scratch server has the same.
         config.cluster_passwords.insert(second(), password);
         config
@@ -250,6 +252,8 @@ pub fn release(name: &str, migrations: &[(&str, &str)]) -> NewRelease {
             })
             .collect(),
         component: b"\0asm".to_vec(),
+        imports: Vec::new(),
+        uploaded_by: "a test".to_owned(),
     }
 }
 

@@ -1,6 +1,11 @@
 //! What a node knows of the directory, in memory: tenants by host label and by id, lanes, services.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -77,6 +82,61 @@ pub struct Service {
     pub title: String,
     /// The release that is served; `None` until the first is activated.
     pub current: Option<ReleaseId>,
+    /// The one that was served before it: where a rollback leads.
+    pub previous: Option<ReleaseId>,
+    /// Since when `current` is on trial; `None` when it need not prove itself (any more).
+    pub trial_since: Option<Timestamp>,
+    /// The release that some tenants have before all others.
+    pub canary: Option<Canary>,
+}
+
+/// A release that some tenants have before all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// The release.
+    pub release: ReleaseId,
+    /// The share that was asked for, of [`crate::WHOLE`]; `None` for a list of tenants.
+    pub share: Option<u16>,
+    /// Who has it.
+    pub tenants: Arc<HashSet<TenantId>>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What [`service`] reads of `terrace.service`.
+pub(crate) const SERVICE_COLUMNS: &str =
+    "name, title, current, previous, (extract(epoch FROM trial_since) * 1000000)::bigint,
+    canary, canary_share, canary_tenants, (extract(epoch FROM canary_since) * 1000000)::bigint";
+
+/// A row of [`SERVICE_COLUMNS`].
+pub(crate) fn service(row: &Row) -> Result<Service, Error> {
+    let at = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or_default();
+    let canary: Option<ReleaseId> = optional(row, 5, "release id")?;
+    let share: Option<i32> = row.try_get(6)?;
+    let tenants: Vec<&str> = row.try_get(7)?;
+    let tenants = tenants.iter().map(|text| {
+        text.parse::<TenantId>().map_err(|_| Error::Corrupt {
+            what: "tenant of a canary",
+            value: (*text).to_owned(),
+        })
+    });
+    let tenants = Arc::new(tenants.collect::<Result<HashSet<_>, _>>()?);
+    Ok(Service {
+        name: parsed(row, 0, "service name")?,
+        title: row.try_get(1)?,
+        current: optional(row, 2, "release id")?,
+        previous: optional(row, 3, "release id")?,
+        trial_since: row.try_get::<_, Option<i64>>(4)?.map(at),
+        canary: match canary {
+            None => None,
+            Some(release) => Some(Canary {
+                release,
+                share: share.and_then(|share| u16::try_from(share).ok()),
+                tenants,
+                since: at(row.try_get::<_, Option<i64>>(8)?.unwrap_or_default()),
+            }),
+        },
+    })
 }
 
 /// One cluster, as the directory has it.
@@ -186,18 +246,12 @@ impl View {
         view.load_lanes(&transaction, config).await?;
         view.load_tenants(&transaction, since, config).await?;
         let services = transaction
-            .query("SELECT name, title, current FROM terrace.service ORDER BY name", &[])
+            .query(
+                &format!("SELECT {SERVICE_COLUMNS} FROM terrace.service ORDER BY name"),
+                &[],
+            )
             .await?;
-        view.services = services
-            .iter()
-            .map(|row| {
-                Ok(Service {
-                    name: parsed(row, 0, "service name")?,
-                    title: row.try_get(1)?,
-                    current: optional(row, 2, "release id")?,
-                })
-            })
-            .collect::<Result<_, Error>>()?;
+        view.services = services.iter().map(service).collect::<Result<_, Error>>()?;
         transaction.commit().await?;
         Ok(Some(view))
     }

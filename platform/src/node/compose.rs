@@ -116,9 +116,16 @@ impl Node {
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
-        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone(), sql_seals).await?;
+        let deployments = Deployments::start(
+            config.releases.clone(),
+            directory.clone(),
+            engine.clone(),
+            gateway.clone(),
+            sql_seals,
+        )
+        .await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
-        let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone()));
+        let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone(), deployments.clone()));
         let dispatcher = Arc::new(Dispatcher::new(
             config.dispatch.clone(),
             log.clone(),
@@ -230,6 +237,16 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     tenancy.spares = config.tenants.spares;
     tenancy.slug_held_days = config.tenants.slug_held_days;
     tenancy.archive_max_mib = config.tenants.archive_max_mib;
+    tenancy.objects = config.objects.clone();
+    tenancy
+        .objects
+        .folder
+        .get_or_insert_with(|| options.data_dir.join("objects"));
+    tenancy.objects.access_key_id.clone_from(&options.s3_access_key_id);
+    tenancy
+        .objects
+        .secret_access_key
+        .clone_from(&options.s3_secret_access_key);
     Ok(tenancy)
 }
 

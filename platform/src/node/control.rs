@@ -1,5 +1,8 @@
 //! The platform as the control plane sees it: the directory, the engine and the meters behind one trait.
 
+mod invoke;
+mod releases;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -8,14 +11,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
 use terrace_compute_engine::Logs;
-use terrace_contracts_openapi::Contract;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter, LogLines,
-    Meters, NewBuild, NewCluster, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform,
-    Release, ReleaseState, Secret, Service, Setting, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice,
-    TenantState, UsageFilter, UsageReport,
+    Build, BuildState, CanarySplit, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter,
+    LogLines, Meters, NewBuild, NewCluster, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan,
+    Platform, Release, ReleaseDiff, ReleaseFacts, Secret, Service, Setting, SettingRef, Site, Suggestion, Tenant,
+    TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
-use terrace_data_migrate::File;
 use terrace_data_router::Address;
 use terrace_data_tenancy::{self as tenancy, Directory};
 use terrace_ground_error::FieldError;
@@ -25,7 +26,6 @@ use tracing::warn;
 
 use super::{
     deployments::Deployments,
-    manifest::Manifest,
     settings::{Settings, kind},
     usage::Metering,
 };
@@ -199,69 +199,59 @@ impl Platform for Plane {
     }
 
     async fn services(&self) -> Result<Vec<Service>, Error> {
-        let services = self.directory.services().await.map_err(refuse)?;
-        Ok(services
-            .into_iter()
-            .map(|(service, releases)| describe_service(service, releases))
-            .collect())
+        self.all_services().await
+    }
+
+    async fn preview_release(&self, service: &ServiceName, release: &NewRelease) -> Result<ReleaseDiff, Error> {
+        self.preview(service, release).await
     }
 
     async fn create_release(&self, service: &ServiceName, release: NewRelease) -> Result<Release, Error> {
-        let manifest = Manifest::parse(&release.manifest).map_err(|message| invalid("/manifest", message))?;
-        if manifest.name != *service {
-            return Err(invalid(
-                "/manifest",
-                format!("the manifest is of `{}`, not of `{service}`", manifest.name),
-            ));
-        }
-        let contract = release.contract.to_string();
-        Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
-        self.deployments
-            .check_seal(&manifest)
-            .map_err(|message| invalid("/manifest", message))?;
-        // Compiled and linked before it is stored: what cannot run is never a release.
-        let spec = manifest.spec(ReleaseId::random(), release.component.clone());
-        self.deployments
-            .check(spec)
-            .await
-            .map_err(|error| invalid("/component", error))?;
-        let new = tenancy::NewRelease {
-            service: service.clone(),
-            title: manifest.title,
-            capabilities: manifest.capabilities,
-            manifest: release.manifest,
-            contract,
-            migrations: release
-                .migrations
-                .into_iter()
-                .map(|migration| File {
-                    name: migration.name,
-                    sql: migration.sql,
-                })
-                .collect(),
-            component: release.component.to_vec(),
-        };
-        let stored = self.directory.put_release(new).await.map_err(|error| match error {
-            tenancy::Error::Migrate(error) => invalid("/migrations", error.to_string()),
-            other => refuse(other),
-        })?;
-        Ok(describe_release(stored))
+        self.store(service, release).await
     }
 
-    async fn activate_release(&self, service: &ServiceName, release: &ReleaseId) -> Result<Service, Error> {
-        self.directory
-            .activate_release(service, release, Arc::new(|_| {}))
-            .await
-            .map_err(refuse)?;
-        self.deployments
-            .apply()
-            .await
-            .map_err(|error| Error::Internal(format!("{error:#}").into()))?;
-        let services = self.services().await?;
-        services
-            .into_iter()
-            .find(|one| one.name == *service)
-            .ok_or_else(|| Error::NotFound(format!("There is no service `{service}`.")))
+    async fn release(&self, service: &ServiceName, release: &ReleaseId) -> Result<ReleaseFacts, Error> {
+        self.facts(service, release).await
+    }
+
+    async fn activate_release(&self, service: &ServiceName, release: &ReleaseId, by: &str) -> Result<Service, Error> {
+        self.activate(service, release, by).await
+    }
+
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        force: bool,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.go_back(service, to, force, by).await
+    }
+
+    async fn start_canary(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        to: CanarySplit,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.give_canary(service, release, to, by).await
+    }
+
+    async fn promote_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error> {
+        self.promote(service, by).await
+    }
+
+    async fn abort_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error> {
+        self.abort(service, by).await
+    }
+
+    async fn invoke(
+        &self,
+        service: &ServiceName,
+        invocation: terrace_control::NewInvocation,
+    ) -> Result<terrace_control::InvocationResult, Error> {
+        self.by_hand(service, invocation).await
     }
 
     async fn settings(&self, kind: terrace_control::SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error> {
@@ -408,37 +398,6 @@ impl Platform for Plane {
 
     async fn blob(&self, sha256: &str) -> Result<Option<Bytes>, Error> {
         Ok(self.directory.blob(sha256).await.map_err(refuse)?.map(Bytes::from))
-    }
-}
-
-fn describe_service(service: tenancy::Service, releases: Vec<tenancy::Release>) -> Service {
-    let releases: Vec<Release> = releases.into_iter().map(describe_release).collect();
-    let current = service
-        .current
-        .as_ref()
-        .and_then(|current| releases.iter().find(|release| release.id == *current))
-        .cloned();
-    Service {
-        name: service.name,
-        title: service.title,
-        current,
-        releases,
-    }
-}
-
-fn describe_release(release: tenancy::Release) -> Release {
-    Release {
-        id: release.id,
-        service: release.service,
-        state: match release.state {
-            tenancy::ReleaseState::Active => ReleaseState::Active,
-            tenancy::ReleaseState::Uploaded | tenancy::ReleaseState::Retained => ReleaseState::Retained,
-            tenancy::ReleaseState::Failed => ReleaseState::Failed,
-        },
-        size_bytes: release.size_bytes,
-        sha256: release.sha256,
-        capabilities: release.capabilities,
-        created_at: release.created_at,
     }
 }
 

@@ -19,17 +19,25 @@ use super::{adapters::facts, deployments::Deployments, manifest::Hook};
 pub(crate) struct Delivery {
     directory: Arc<Directory>,
     gateway: Arc<Gateway>,
+    deployments: Arc<Deployments>,
 }
 
 impl Delivery {
-    pub(crate) fn new(directory: Arc<Directory>, gateway: Arc<Gateway>) -> Self {
-        Self { directory, gateway }
+    pub(crate) fn new(directory: Arc<Directory>, gateway: Arc<Gateway>, deployments: Arc<Deployments>) -> Self {
+        Self {
+            directory,
+            gateway,
+            deployments,
+        }
     }
 }
 
 #[async_trait]
 impl Deliver for Delivery {
     async fn deliver(&self, service: &ServiceName, tenant: &TenantId, event: &Event) -> Result<(), DeliverError> {
+        if !self.deployments.consumes(tenant, service, &event.kind) {
+            return Ok(());
+        }
         let view = self.directory.tenants();
         let tenant = view
             .by_id(tenant)

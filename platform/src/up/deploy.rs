@@ -17,6 +17,9 @@ pub(crate) async fn services(client: &Client, folder: &Path) -> Result<()> {
             "contract": serde_json::from_str::<Value>(&text(&bundle.join("openapi.json"))?).context("read a contract")?,
             "migrations": migrations(&bundle.join("migrations"))?,
             "component": BASE64.encode(&fs::read(bundle.join("service.wasm")).context("read a component")?),
+            // Whoever develops a service changes it as they like.
+            "allow_breaking": true,
+            "allow_new_asks": true,
         });
         let path = format!("/api/control/services/{name}/releases");
         let release = client

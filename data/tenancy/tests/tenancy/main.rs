@@ -4,6 +4,7 @@
 
 mod archive;
 mod builds;
+mod canaries;
 mod create;
 mod delete;
 mod installed;
@@ -11,6 +12,7 @@ mod operations;
 mod releases;
 mod relocate;
 mod restore;
+mod retention;
 mod settings;
 mod streams;
 mod usage;
