@@ -262,11 +262,15 @@ impl Directory {
     async fn build_missing(&self, service: &ServiceName, tenants: &[TenantId]) -> Result<(), Error> {
         let mut outcomes = stream::iter(tenants.to_vec())
             .map(|tenant| async move {
+                let cluster = self.cluster_of(&tenant).await?;
                 let lane = lane_of(&**self.pool.get().await?, &tenant).await?;
-                let mut client = self.home_of(&tenant).await?.get().await?;
+                let mut client = self.known_cluster_pool(&cluster).await?.get().await?;
                 let transaction = client.transaction().await?;
                 schemas::build(&transaction, &tenant, &lane, std::slice::from_ref(service)).await?;
-                transaction.commit().await?;
+                // Whoever waited for the tenant's lock while it was moved would build where it lives no more.
+                if self.cluster_of(&tenant).await? == cluster {
+                    transaction.commit().await?;
+                }
                 Ok::<(), Error>(())
             })
             .buffer_unordered(self.config.migrate.concurrency.max(1));
@@ -327,7 +331,12 @@ impl Directory {
             let report = apply_all(&pool, &there, migrations, &self.config.migrate, &so_far).await;
             whole.migrated += report.migrated;
             whole.current += report.current;
-            whole.failed.extend(report.failed);
+            for (tenant, error) in report.failed {
+                // One that was moved away meanwhile has its turn where it lives now.
+                if self.cluster_of(&tenant).await? == cluster {
+                    whole.failed.push((tenant, error));
+                }
+            }
             whole.untouched.extend(report.untouched);
         }
         Ok(whole)

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,8 @@ pub struct Directory {
     pub(crate) homes: Homes,
     pub(crate) objects: Objects,
     refreshing: tokio::sync::Mutex<()>,
+    /// How many refreshes have begun.
+    looks: AtomicU64,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
     pub(crate) fences: OnceLock<crate::Fences>,
@@ -60,6 +65,7 @@ impl Directory {
             readers: Readers::default(),
             homes: Homes::default(),
             refreshing: tokio::sync::Mutex::default(),
+            looks: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             hooks: OnceLock::new(),
             fences: OnceLock::new(),
@@ -101,6 +107,21 @@ impl Directory {
     pub async fn refresh(&self) -> Result<(), Error> {
         // One at a time, so that an older answer never replaces a newer one.
         let _turn = self.refreshing.lock().await;
+        self.look().await
+    }
+
+    /// The same for many who ask at once: one look that begins after they asked is enough for all.
+    pub(crate) async fn refresh_together(&self) -> Result<(), Error> {
+        let begun = self.looks.load(Ordering::Acquire);
+        let _turn = self.refreshing.lock().await;
+        if self.looks.load(Ordering::Acquire) > begun {
+            return Ok(());
+        }
+        self.look().await
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        self.looks.fetch_add(1, Ordering::AcqRel);
         let mut client = self.pool.get().await?;
         if let Some(view) = View::load(&mut client, &self.view.load(), &self.config).await? {
             let version = view.version();

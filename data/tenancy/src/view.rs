@@ -385,7 +385,7 @@ impl Placements for Directory {
 
     async fn look_again(&self, _: &TenantId) {
         // When the directory is away, the next look may be luckier; the deadline ends it.
-        drop(self.refresh().await);
+        drop(self.refresh_together().await);
     }
 }
 
