@@ -237,6 +237,60 @@ async fn a_move_that_is_killed_after_any_step_is_finished_later_and_the_tenant_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_changes_the_schemas_during_a_move_is_there_afterwards_and_so_is_every_row() {
+    let (world, other) = two_clusters().await;
+    let id = world.tenant("acme").await.id.clone();
+    let tasks = principal(&id, "tasks");
+    let more = [
+        (
+            "0004_more.sql",
+            "CREATE TABLE more (id bigint PRIMARY KEY); ALTER TABLE board ADD COLUMN more text",
+        ),
+        (
+            "0005_even_more.sql",
+            "CREATE TABLE even_more (id bigint PRIMARY KEY); ALTER TABLE board ADD COLUMN even_more text",
+        ),
+    ];
+    let columns = ["more", "even_more"];
+    let mut migrations = terrace_data_tenancy::testing::SERVICES[1].1.to_vec();
+    let steps = [
+        (Step::Followed, second(), &world.scratch),
+        (Step::Copied, main_cluster(), &other),
+    ];
+    for ((step, to, left), (file, column)) in steps.into_iter().zip(more.into_iter().zip(columns)) {
+        let node = world.another_node().await;
+        node.set_hooks(Arc::new(TestHooks {
+            stop_after: Some(step).into(),
+            ..TestHooks::default()
+        }));
+        let stopped = node.move_tenant(&id, &to, "Olga").await;
+        assert!(matches!(stopped, Err(Error::Stopped { .. })), "{stopped:?}");
+        migrations.push(file);
+        world.service("tasks", &migrations).await;
+        world
+            .service(
+                &column.replace('_', "-"),
+                &[("0001_a.sql", "CREATE TABLE a (id bigint)")],
+            )
+            .await;
+        let insert = format!("INSERT INTO board (title, created_by, {column}) VALUES ('{column}', 'ada', '{column}')");
+        world.router.query(&tasks, deadline(), &insert, &[]).await.unwrap();
+        world.directory.finish_operation(&id).await.unwrap();
+        assert_eq!(world.directory.home_cluster(&id), to);
+        is_clean(left, &id).await;
+        let select = format!("SELECT count(*) FROM board WHERE {column} = '{column}'");
+        let there = world.router.query(&tasks, deadline(), &select, &[]).await.unwrap();
+        assert_eq!(there.rows, [[Value::Integer(1)]], "{step:?}");
+        let late = principal(&id, &column.replace('_', "-"));
+        world
+            .router
+            .query(&late, deadline(), "INSERT INTO a VALUES (1)", &[])
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_move_that_would_make_the_tenant_wait_too_long_is_given_up_and_leaves_nothing() {
     let (world, other) = two_clusters().await;
     let id = world.tenant("acme").await.id.clone();
