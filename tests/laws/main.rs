@@ -19,6 +19,7 @@ mod release_crashes;
 mod release_store;
 mod releases;
 mod sql;
+mod stage;
 mod streams;
 mod usage;
 mod wait;

@@ -1,9 +1,6 @@
 //! Activating a release: every tenant gets the schema and its migrations, then the pointer switches.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 use terrace_data_migrate::{Migrations, Progress, apply_all};
@@ -276,6 +273,7 @@ impl Directory {
         Ok(())
     }
 
+    /// In the order that `sql` has: the oldest tenants are the canaries of a migration.
     async fn tenants_by(
         &self,
         sql: &str,
@@ -283,11 +281,7 @@ impl Directory {
     ) -> Result<Vec<TenantId>, Error> {
         let client = self.pool.get().await?;
         let rows = client.query(sql, params).await?;
-        let tenants: BTreeSet<TenantId> = rows
-            .iter()
-            .map(|row| view::parsed(row, 0, "tenant id"))
-            .collect::<Result<_, _>>()?;
-        Ok(tenants.into_iter().collect())
+        rows.iter().map(|row| view::parsed(row, 0, "tenant id")).collect()
     }
 
     async fn record_failure(&self, service: &ServiceName, release: &ReleaseId, error: &Error) -> Result<(), Error> {

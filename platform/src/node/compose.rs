@@ -50,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) control: axum::Router,
     pub(crate) internal: axum::Router,
+    pub(crate) metering: Arc<Metering>,
     closing: terrace_control::State,
 }
 
@@ -158,7 +159,8 @@ impl Node {
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
-            internal: terrace_control::internal(state.clone()).merge(scraped(metering)),
+            internal: terrace_control::internal(state.clone()).merge(scraped(metering.clone())),
+            metering,
             closing: state,
         })
     }
