@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -55,6 +58,7 @@ pub(crate) struct Deployments {
     manifests: ArcSwap<HashMap<ReleaseId, Arc<Manifest>>>,
     dispatcher: OnceLock<Arc<Dispatcher>>,
     sql_seals: SqlSeals,
+    is_started: AtomicBool,
 }
 
 /// What seals a release: the lists of the `sql` capability, and the router whose guard checks them.
@@ -114,9 +118,11 @@ impl Deployments {
             manifests: ArcSwap::default(),
             dispatcher: OnceLock::new(),
             sql_seals,
+            is_started: AtomicBool::new(false),
         });
         // What cannot be loaded is answered with `service-unavailable`, and tried again.
         let mut is_complete = deployments.apply().await.context("load the services")?;
+        deployments.is_started.store(true, Ordering::Relaxed);
         let following = deployments.clone();
         let mut changes = following.directory.changes();
         tokio::spawn(async move {
@@ -328,6 +334,7 @@ impl Deployments {
             }
             None => None,
         };
+        let is_compiled = compiled.is_some();
         let release = match compiled {
             Some(release) => release,
             // Only now: a node that has compiled it needs no object store to start.
@@ -336,7 +343,11 @@ impl Deployments {
                 self.engine.load(manifest.spec(id.clone(), component)).await?
             }
         };
-        warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
+        // What is compiled has answered before it was ever served. At a start nobody waits for it to do
+        // so again.
+        if !is_compiled || self.is_started.load(Ordering::Relaxed) {
+            warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
+        }
         let deployed = Arc::new(Deployed {
             service: facts.release.service,
             release,
