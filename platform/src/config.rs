@@ -23,6 +23,8 @@ pub struct Config {
     pub http: terrace_capabilities_http::Config,
     /// How much services may keep in the node's memory.
     pub cache: terrace_capabilities_cache::Config,
+    /// How much services may keep by `wasi:keyvalue`.
+    pub keyvalue: terrace_capabilities_keyvalue::Config,
     /// How tenants' transactions are run.
     pub router: terrace_data_router::Config,
     /// How events reach browsers.

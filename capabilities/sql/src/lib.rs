@@ -17,6 +17,7 @@ pub mod bindings {
 }
 
 mod convert;
+pub mod standard;
 mod transactions;
 
 pub use transactions::{TransactionHandle, buffer};
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use bindings::terrace::platform::sql::{self, Error, Rows, Value, add_to_linker};
 use terrace_compute_capability::{Capability, Guest, Invocation, Shared};
-use terrace_data_router::{Principal, Router};
+use terrace_data_router::{self as router, Principal, Router};
 use terrace_ground_ids::TenantId;
 use wasmtime::component::{HasData, Linker, Resource};
 
@@ -59,11 +60,12 @@ impl Capability for Sql {
     }
 
     fn interfaces(&self) -> &'static [&'static str] {
-        &["terrace:platform/sql"]
+        &["terrace:platform/sql", "spin:postgres/postgres"]
     }
 
     fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-        add_to_linker::<_, Self>(linker, |guest: &mut Guest| Connection(guest))
+        add_to_linker::<_, Self>(linker, |guest: &mut Guest| Connection(guest))?;
+        standard::link(linker)
     }
 
     fn share(&self, shared: &mut Shared) {
@@ -86,15 +88,26 @@ pub(crate) fn principal(invocation: &Invocation) -> Principal {
     }
 }
 
-impl sql::Host for Connection<'_> {
-    async fn query(&mut self, statement: String, params: Vec<Value>) -> wasmtime::Result<Result<Rows, Error>> {
+impl Connection<'_> {
+    /// Runs one statement in a transaction of its own.
+    async fn statement(
+        &mut self,
+        statement: &str,
+        params: &[router::Value],
+    ) -> wasmtime::Result<router::Result<router::Rows>> {
         let database = self.0.shared::<Database>()?;
         let invocation = self.0.invocation();
-        let params: Vec<_> = params.into_iter().map(Into::into).collect();
-        let rows = database
+        Ok(database
             .router
-            .query(&principal(invocation), invocation.deadline, &statement, &params)
-            .await;
+            .query(&principal(invocation), invocation.deadline, statement, params)
+            .await)
+    }
+}
+
+impl sql::Host for Connection<'_> {
+    async fn query(&mut self, statement: String, params: Vec<Value>) -> wasmtime::Result<Result<Rows, Error>> {
+        let params: Vec<_> = params.into_iter().map(Into::into).collect();
+        let rows = self.statement(&statement, &params).await?;
         Ok(rows.map(Into::into).map_err(Into::into))
     }
 }

@@ -270,9 +270,11 @@ impl Reader<'_> {
                     .and_then(|count| count.parse().ok())
                     .unwrap_or_default();
                 let columns = statement.columns.iter().map(|column| column.name.clone()).collect();
+                let types = statement.columns.iter().map(|column| column.oid).collect();
                 let rows = std::mem::take(&mut self.rows.rows);
                 self.answer.results.push(Rows {
                     columns,
+                    types,
                     rows,
                     affected,
                 });

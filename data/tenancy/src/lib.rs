@@ -22,6 +22,7 @@ mod schemas;
 mod settings;
 mod sites;
 mod snapshot;
+mod tables;
 mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;

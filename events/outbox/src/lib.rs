@@ -200,6 +200,7 @@ mod tests {
     fn the_new_end_of_the_stream_is_found_among_the_results() {
         let rows = |name: &str, seq| Rows {
             columns: vec![name.into()],
+            types: vec![20],
             rows: vec![vec![Value::Integer(seq)]],
             affected: 1,
         };

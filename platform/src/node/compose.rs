@@ -10,6 +10,7 @@ use terrace_capabilities_clock::Clock;
 use terrace_capabilities_config::Config as Values;
 use terrace_capabilities_events::Events;
 use terrace_capabilities_http::{Http, System};
+use terrace_capabilities_keyvalue::KeyValue;
 use terrace_capabilities_log::Log as LogCapability;
 use terrace_capabilities_password::{Hasher, Password};
 use terrace_capabilities_random::Random;
@@ -31,7 +32,7 @@ use tracing::{info, warn};
 
 use super::{
     Options,
-    adapters::{Hosts, LiveStreams},
+    adapters::{Hosts, LiveStreams, OwnTables},
     calls::ThroughGateway,
     control::Plane,
     deliver::{Delivery, ServiceHooks},
@@ -90,6 +91,11 @@ impl Node {
             Arc::new(Values::new(settings.clone())),
             Arc::new(Random),
             Arc::new(Cache::new(cache.clone())),
+            Arc::new(KeyValue::new(
+                config.keyvalue.clone(),
+                router.clone(),
+                Arc::new(OwnTables(directory.clone())),
+            )),
         ];
         let mut engine_config = config.engine.clone();
         engine_config

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use terrace_capabilities_config as config;
 use terrace_capabilities_http::Rules;
+use terrace_capabilities_keyvalue::Stores;
 use terrace_capabilities_secrets as secrets;
 use terrace_compute_engine::{Isolation, Limits, ReleaseSpec, Shared};
 use terrace_ground_ids::{ReleaseId, ServiceName};
@@ -46,9 +47,12 @@ pub(crate) struct Manifest {
     /// The plain values that it may read.
     #[serde(default)]
     pub(crate) config: config::Names,
+    /// The stores that it may open by `wasi:keyvalue`.
+    #[serde(default)]
+    pub(crate) keyvalue: Stores,
 }
 
-/// Names of secrets, or of plain values, that a manifest may list.
+/// Names of secrets, of plain values, or of stores, that a manifest may list.
 const NAMES_MAX: usize = 256;
 
 /// A moment of a tenant's life.
@@ -70,6 +74,7 @@ impl Manifest {
             ("[http]", "http", manifest.http.is_empty()),
             ("secrets", "secrets", manifest.secrets.0.is_empty()),
             ("config", "config", manifest.config.0.is_empty()),
+            ("keyvalue", "keyvalue", manifest.keyvalue.0.is_empty()),
         ];
         for (section, capability, is_empty) in sections {
             if !is_empty && !manifest.capabilities.iter().any(|listed| listed == capability) {
@@ -78,7 +83,12 @@ impl Manifest {
                 ));
             }
         }
-        for (section, names) in [("secrets", &manifest.secrets.0), ("config", &manifest.config.0)] {
+        let lists = [
+            ("secrets", &manifest.secrets.0),
+            ("config", &manifest.config.0),
+            ("keyvalue", &manifest.keyvalue.0),
+        ];
+        for (section, names) in lists {
             if names.len() > NAMES_MAX {
                 return Err(format!(
                     "`{section}` lists {} names; at most {NAMES_MAX} are possible",
@@ -95,6 +105,7 @@ impl Manifest {
         grants.insert(Arc::new(self.http.clone()));
         grants.insert(Arc::new(self.secrets.clone()));
         grants.insert(Arc::new(self.config.clone()));
+        grants.insert(Arc::new(self.keyvalue.clone()));
         ReleaseSpec {
             id,
             service: self.name.clone(),

@@ -1,6 +1,7 @@
 //! A service that misbehaves on request. The laws ask it to, and look at who else notices.
 
 mod outside;
+mod standards;
 
 use terrace_sdk::{axum::body::Body, axum::response::Response, prelude::*};
 
@@ -202,6 +203,8 @@ pub fn router() -> Router {
         outside::randomness,
         outside::fill_cache,
         outside::read_cache,
+        standards::keyvalue,
+        standards::postgres,
     )
 }
 
@@ -211,6 +214,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 17);
+        assert_eq!(super::contract().paths.paths.len(), 19);
     }
 }
