@@ -4,12 +4,15 @@
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
 mod gauntlet;
+mod lifecycle;
 mod load;
 mod machine;
 mod native;
 mod peers;
+mod releases;
 mod rest;
 mod sandbox;
+mod starts;
 mod task;
 mod tenants;
 
@@ -34,7 +37,16 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = ["task", "sandbox", "tenants", "rest"];
+    let known = [
+        "task",
+        "sandbox",
+        "tenants",
+        "lifecycle",
+        "rest",
+        "many",
+        "releases",
+        "starts",
+    ];
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -51,8 +63,20 @@ fn main() -> Result<()> {
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);
         }
+        if wanted("lifecycle") {
+            figures.extend(lifecycle::measure().await?);
+        }
         if wanted("rest") {
             figures.extend(rest::measure().await?);
+        }
+        if wanted("many") {
+            figures.extend(rest::measure_many().await?);
+        }
+        if wanted("releases") {
+            figures.extend(releases::measure().await?);
+        }
+        if wanted("starts") {
+            figures.extend(starts::measure().await?);
         }
         anyhow::Ok(())
     })?;

@@ -64,9 +64,35 @@ impl Api {
         Ok(self.read(self.head(request).call())?.body)
     }
 
-    pub(crate) fn delete(&self, path: &str) -> Result<(), Failure> {
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         let request = self.agent.delete(format!("{}{path}", self.url));
-        self.read(self.head(request).call()).map(|_| ())
+        Ok(self.read(self.head(request).call())?.body)
+    }
+
+    /// A POST that says all in its path.
+    pub(crate) fn act(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        Ok(self.read(self.head(request).send_empty())?.body)
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn put_bytes(&self, path: &str, content: &[u8]) -> Result<(), Failure> {
+        let request = self.agent.put(format!("{}{path}", self.url));
+        let request = self.head(request).content_type("application/octet-stream");
+        self.read(request.send(content)).map(|_| ())
+    }
+
+    /// An answer of any size, to be read as it comes. It is whole when reading ends without an error.
+    pub(crate) fn download(&self, path: &str) -> Result<impl io::Read + use<>, Failure> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let answer = self.head(request).call();
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(answer.into_body().into_reader()),
+            answer => match self.read(answer) {
+                Err(failure) => Err(failure),
+                Ok(_) => Err(Failure::Local(anyhow!("{} sent nothing", self.shown))),
+            },
+        }
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {

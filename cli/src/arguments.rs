@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use jiff::SignedDuration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,7 +68,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Customers: list, show, create, delete
+    /// Customers: list, show, create, suspend, resume, rename, plan, export, import, restore, delete
     #[command(subcommand, visible_alias = "tenants")]
     Tenant(Tenant),
     /// Units of backend code and their releases: list, show, deploy, activate
@@ -78,12 +79,43 @@ pub(crate) enum Command {
     Site(Site),
     /// Deploy a service or a site from its folder
     ///
-    /// A folder with service.toml is a service, one with site.toml is a site. Deploying what is already
+    /// A folder with service.toml is a service, one with site.toml is a site; a single component
+    /// (tasks.wasm) is a service that answers everything below /api/tasks/. What a service newly asks
+    /// for, and what its contract breaks, is shown first and asked about. Deploying what is already
     /// there changes nothing.
     #[command(
-        after_help = "Examples:\n  terrace deploy target/terrace/services/tasks\n  terrace deploy target/terrace/sites/tasks --json"
+        after_help = "Examples:\n  terrace deploy target/terrace/services/tasks\n  terrace deploy target/terrace/services/tasks --dry-run\n  terrace deploy target/terrace/services/tasks --canary 5%\n  terrace deploy target/terrace/services/tasks --canary acme,globex --yes\n  terrace deploy hello.wasm --yes --allow-breaking --json | jq -r .id\n  terrace deploy target/terrace/sites/tasks --json"
     )]
-    Deploy(Folder),
+    Deploy(Deploy),
+    /// Route a service's requests to the release before
+    ///
+    /// Requests that run finish where they began. Schemas stay as they are.
+    #[command(
+        after_help = "Examples:\n  terrace rollback tasks\n  terrace rollback tasks --to r_7f3k9q2m4x\n\n`terrace service show tasks` lists the releases."
+    )]
+    Rollback {
+        /// The service's name
+        service: String,
+        /// The release's id; the one that was served before when absent
+        #[arg(long, value_name = "RELEASE")]
+        to: Option<String>,
+        /// Go back although migrations have taken away what that release uses
+        #[arg(long)]
+        force: bool,
+    },
+    /// Send one request to a service, and see what became of it
+    ///
+    /// As an owner called `operator`, for one tenant: what it writes is written. Log lines, how long it
+    /// took, and what ended it go to standard error; the body goes to standard output. A folder or a
+    /// component (tasks.wasm) that is not deployed is compiled and run for a tenant that does not
+    /// exist; nothing is stored.
+    #[command(
+        after_help = "Examples:\n  terrace invoke tasks GET /boards --tenant acme\n  terrace invoke tasks POST /boards --tenant acme --data '{\"title\": \"Launch\"}'\n  terrace invoke tasks POST /boards --tenant acme --data @board.json --json | jq .logs\n  terrace invoke target/terrace/services/tasks GET /boards\n  terrace invoke hello.wasm GET /ping --include"
+    )]
+    Invoke(Invoke),
+    /// Releases: show one, promote or abort a canary
+    #[command(subcommand, visible_alias = "releases")]
+    Release(Release),
     /// What services may know and nobody else: set, list, delete
     #[command(subcommand, visible_alias = "secrets")]
     Secret(Secret),
@@ -103,6 +135,13 @@ pub(crate) enum Command {
         after_help = "Examples:\n  terrace logs\n  terrace logs --service tasks --follow\n  terrace logs --tenant acme --level warn\n  terrace logs --service tasks --limit 1000 --json | jq -r '.items[].message'"
     )]
     Logs(Logs),
+    /// What tenants used of services: requests, processor time, memory, database, traffic
+    ///
+    /// Kept by hour for 400 days. A call between services counts for the one that is called.
+    #[command(
+        after_help = "Examples:\n  terrace usage\n  terrace usage --tenant acme --since 30d\n  terrace usage --service tasks --since 6h --hourly\n  terrace usage --since 30d --json | jq '[.items[].cpu_us] | add'"
+    )]
+    Usage(Usage),
     /// Whether the edge, the node and the database are up
     #[command(
         after_help = "Exits with 5 when one of them is down.\n\nExamples:\n  terrace status\n  terrace status --json | jq -r .node.version"
@@ -145,6 +184,64 @@ pub(crate) enum Tenant {
         after_help = "Without --owner-email nobody can sign in to it yet. Without a password one is made and printed once.\n\nExamples:\n  terrace tenant create acme --name Acme\n  terrace tenant create acme --plan team --owner-email ada@acme.example --owner-name \"Ada Lovelace\"\n  pass acme/ada | terrace tenant create acme --owner-email ada@acme.example --owner-password-stdin"
     )]
     Create(CreateTenant),
+    /// Put a tenant on hold: its members are refused, its events wait, its data stays
+    #[command(
+        after_help = "Returns when what ran in it has ended; other nodes follow within a second.\n\nExamples:\n  terrace tenant suspend acme"
+    )]
+    Suspend(TenantName),
+    /// Serve a suspended tenant again; its events go on where they stopped
+    #[command(after_help = "Examples:\n  terrace tenant resume acme")]
+    Resume(TenantName),
+    /// Change what a tenant pays for
+    #[command(
+        after_help = "Services that want to know are told: their limits change at once.\n\nExamples:\n  terrace tenant plan acme team"
+    )]
+    Plan {
+        #[command(flatten)]
+        tenant: TenantName,
+        /// The new plan: free or team
+        plan: String,
+    },
+    /// Give a tenant another name, another slug, or both
+    #[command(
+        after_help = "With a new slug it has a new host; the old one answers unknown-host, and no other tenant may have it for\n30 days, unless --release-old-slug is given. Id, data and sessions stay.\n\nExamples:\n  terrace tenant rename acme --name \"Acme Works\"\n  terrace tenant rename acme --slug acme-works\n  terrace tenant rename acme --slug acme-works --release-old-slug"
+    )]
+    Rename(RenameTenant),
+    /// Write a tenant to an archive, at one moment, while it is in use
+    #[command(
+        after_help = "The archive is described in docs/reference/archive.md. It holds all of the tenant's data: keep it as you keep\nthe database.\n\nExamples:\n  terrace tenant export acme\n  terrace tenant export acme -o backup/acme.terrace --overwrite\n  terrace tenant export acme -o - | ssh vault 'cat > acme.terrace'"
+    )]
+    Export(ExportTenant),
+    /// Make a new tenant from an archive, of this Terrace or of another
+    #[command(
+        after_help = "All of the archive is checked before anything is written. An import that was interrupted is finished by\nitself, or by `terrace tenant finish`; `terrace tenant delete` undoes it.\n\nExamples:\n  terrace tenant import acme.terrace --slug acme2\n  terrace tenant import acme.terrace --slug acme --name Acme --plan team"
+    )]
+    Import(ImportTenant),
+    /// Bring a tenant back to what an archive of it says
+    #[command(
+        after_help = "It is made beside the tenant, which is served meanwhile, and verified; then the two change places in one moment.\nThe tenant keeps its id, names, plan and settings. What it was before is kept as a suspended tenant of its own,\nwith all that was written since the archive was made: look at it, and delete it when it is not needed any more.\nA tenant that was deleted is not restored; `terrace tenant import --force` makes a new one of its archive.\n\nExamples:\n  terrace tenant restore acme acme.terrace\n  terrace tenant restore acme backup/acme.terrace --yes"
+    )]
+    Restore(RestoreTenant),
+    /// Prove that a tenant was deleted: when, by whom, and what was removed
+    #[command(
+        after_help = "It is kept under the id that the tenant had; `terrace tenant operations` lists ids of tenants that are gone.\n\nExamples:\n  terrace tenant evidence t_7f3k9q2m\n  terrace tenant evidence t_7f3k9q2m --json > deletion-of-acme.json"
+    )]
+    Evidence(TenantName),
+    /// What is done to tenants, and what was done to one of them
+    #[command(
+        visible_alias = "ops",
+        after_help = "A tenant that was deleted is found by its id.\n\nExamples:\n  terrace tenant operations\n  terrace tenant operations acme\n  terrace tenant operations t_7f3k9q2m --json | jq '.items[0].evidence'"
+    )]
+    Operations {
+        /// Its slug or its id; all tenants when absent
+        tenant: Option<String>,
+    },
+    /// Finish what was begun on a tenant and stopped half way
+    #[command(
+        visible_alias = "resume-operation",
+        after_help = "Nodes do so by themselves; this does it now, and says why if it cannot be done.\n\nExamples:\n  terrace tenant finish acme"
+    )]
+    Finish(TenantName),
     /// Delete a tenant and all its data; there is no way back
     #[command(
         visible_alias = "rm",
@@ -186,6 +283,67 @@ pub(crate) struct CreateTenant {
     pub(crate) owner_password_stdin: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RenameTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// The new first label of its host
+    #[arg(long, required_unless_present = "name")]
+    pub(crate) slug: Option<String>,
+    /// The new name, to show
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Let others have the old slug at once
+    #[arg(long, requires = "slug")]
+    pub(crate) release_old_slug: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// Where to; `-` is standard output. The tenant's name and `.terrace` when absent
+    #[arg(long, short, value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportTenant {
+    /// The archive
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The first label of its host
+    #[arg(long)]
+    pub(crate) slug: String,
+    /// Its name, to show; the archive's when absent
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it pays for: free or team; the archive's when absent
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+    /// Bring back a tenant that was deleted here
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreTenant {
+    #[command(flatten)]
+    pub(crate) tenant: TenantName,
+    /// The archive
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Take the archive of another tenant, too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
     /// List services and the releases that requests go to
@@ -205,7 +363,7 @@ pub(crate) enum Service {
     /// The folder holds service.toml, service.wasm, openapi.json and migrations/. If the release cannot
     /// run, the one before it stays.
     #[command(after_help = "Examples:\n  terrace service deploy target/terrace/services/tasks")]
-    Deploy(Folder),
+    Deploy(Deploy),
     /// Route requests to another release: a rollback, or the way forward after one
     #[command(
         after_help = "Examples:\n  terrace service activate tasks r_7f3k9q2m4x\n\n`terrace service show tasks` lists the releases."
@@ -231,6 +389,89 @@ pub(crate) enum Site {
     /// The folder holds site.toml and the static files. Tabs that are open keep the build they have.
     #[command(after_help = "Examples:\n  terrace site deploy target/terrace/sites/tasks")]
     Deploy(Folder),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Release {
+    /// Show where a release comes from, what it may do, and what is different from the served one
+    #[command(
+        after_help = "Examples:\n  terrace release show tasks r_7f3k9q2m4x\n  terrace release show tasks r_7f3k9q2m4x --json | jq .imports"
+    )]
+    Show {
+        /// The service's name
+        service: String,
+        /// The release's id
+        release: String,
+    },
+    /// Give the canary to every tenant
+    #[command(after_help = "Examples:\n  terrace release promote tasks")]
+    Promote {
+        /// The service's name
+        service: String,
+    },
+    /// Take the canary from its tenants
+    #[command(after_help = "Examples:\n  terrace release abort tasks")]
+    Abort {
+        /// The service's name
+        service: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invoke {
+    /// The service's name; or the folder, or the component, of one that is not deployed
+    pub(crate) service: String,
+    /// The method
+    pub(crate) method: String,
+    /// The path: /boards is /api/tasks/boards
+    pub(crate) path: String,
+    /// Whose data it works on, by slug or id
+    #[arg(long, short)]
+    pub(crate) tenant: Option<String>,
+    /// The body; @file reads it from a file, - from standard input
+    #[arg(long, short, allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+    /// A header, as `name: value`; may be given again
+    #[arg(long, short = 'H', value_name = "HEADER")]
+    pub(crate) header: Vec<String>,
+    /// Ask as nobody
+    #[arg(long)]
+    pub(crate) anonymous: bool,
+    /// Print the answer's headers, too
+    #[arg(long, short)]
+    pub(crate) include: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The folder, or a component
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// Only show what would change; nothing is stored
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Deploy it although it newly asks for something
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Deploy it although clients of the served release can fail on it
+    #[arg(long)]
+    pub(crate) allow_breaking: bool,
+    /// Only for a share of the tenants (5%), or for some (acme,globex)
+    #[arg(long, value_name = "WHO")]
+    pub(crate) canary: Option<String>,
+}
+
+impl Deploy {
+    /// A site has no options.
+    pub(crate) fn of_site(path: PathBuf) -> Self {
+        Self {
+            path,
+            dry_run: false,
+            yes: false,
+            allow_breaking: false,
+            canary: None,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -336,6 +577,36 @@ pub(crate) struct Logs {
     /// Then the lines as they are written, until Ctrl-C
     #[arg(long, short)]
     pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    /// Only this tenant, by its slug or id; by its id also after it was deleted
+    #[arg(long, short, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Only this service
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// How far to look back: 90m, 6h, 30d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since)]
+    pub(crate) since: SignedDuration,
+    /// A row for each hour; at most 31 days
+    #[arg(long)]
+    pub(crate) hourly: bool,
+}
+
+/// A time to look back.
+fn since(text: &str) -> Result<SignedDuration, String> {
+    let wrong = || format!("`{text}` is no time: a number with m, h or d, like 90m, 6h or 30d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    Ok(SignedDuration::from_mins(i64::from(number) * minutes))
 }
 
 /// How much a line matters.

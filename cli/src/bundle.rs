@@ -38,6 +38,15 @@ struct Manifest {
 
 /// Reads the bundle in `folder`, which must be a `wanted` one if that is given.
 pub(crate) fn read(folder: &Path, wanted: Option<Kind>) -> Result<Bundle, Failure> {
+    if folder.is_file() {
+        return match wanted {
+            Some(Kind::Site) => Err(Failure::Usage(format!(
+                "{} is a component, not a site",
+                folder.display()
+            ))),
+            _ => Ok(component(folder)?),
+        };
+    }
     let kind = [(Kind::Service, "service.toml"), (Kind::Site, "site.toml")]
         .into_iter()
         .find(|(_, manifest)| folder.join(manifest).is_file())
@@ -70,6 +79,13 @@ fn service(folder: &Path) -> anyhow::Result<Bundle> {
     let contract: Value =
         serde_json::from_str(&text(&contract_path)?).with_context(|| format!("read {}", contract_path.display()))?;
     let component = bytes(&folder.join("service.wasm"))?;
+    // What a sealed service may send travels in its manifest.
+    let list = folder.join("statements.sql");
+    let manifest_text = if list.is_file() {
+        terrace_ground_config::with_statements(&manifest_text, &text(&list)?)
+    } else {
+        manifest_text
+    };
     let body = json!({
         "manifest": manifest_text,
         "contract": contract,
@@ -79,6 +95,54 @@ fn service(folder: &Path) -> anyhow::Result<Bundle> {
     Ok(Bundle {
         kind: Kind::Service,
         name: manifest.name,
+        body,
+    })
+}
+
+/// A component alone: it is called as its file is, is granted nothing, and answers every path of its
+/// name for whoever is signed in.
+fn component(path: &Path) -> anyhow::Result<Bundle> {
+    let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    if path.extension().is_none_or(|extension| extension != "wasm") || name.is_empty() {
+        bail!("{} is neither a folder nor a component (name.wasm)", path.display());
+    }
+    let prefix = name.replace('-', "_");
+    let item = |at: &str| {
+        let operation = |method: &str| {
+            let problem = json!({ "content": { "application/problem+json": {} } });
+            json!({
+                "operationId": format!("{prefix}_{method}_{at}"),
+                "security": [{ "session": [] }],
+                "responses": { "200": { "content": { "*/*": {} } }, "default": problem },
+            })
+        };
+        let methods = ["get", "put", "post", "delete", "patch"];
+        Value::Object(
+            methods
+                .iter()
+                .map(|method| ((*method).to_owned(), operation(method)))
+                .collect(),
+        )
+    };
+    let contract = json!({
+        "openapi": "3.1.0",
+        "info": { "title": name, "version": "0" },
+        "paths": {
+            format!("/api/{name}"): item("root"),
+            format!("/api/{name}/"): item("folder"),
+            format!("/api/{name}/{{*path}}"): item("any"),
+        },
+    });
+    let body = json!({
+        "manifest": format!("name = \"{name}\"\n"),
+        "contract": contract,
+        "migrations": [],
+        "component": BASE64.encode(&bytes(path)?),
+    });
+    Ok(Bundle {
+        kind: Kind::Service,
+        name,
         body,
     })
 }
@@ -188,5 +252,22 @@ mod tests {
         let bundle = read(folder.path(), Some(Kind::Service)).unwrap();
         assert_eq!(bundle.body["migrations"][0]["name"], "0001_a.sql");
         assert_eq!(bundle.body["component"], "AGFzbQ==");
+    }
+
+    #[test]
+    fn a_component_alone_is_called_as_its_file_is_and_granted_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Hello_World.wasm");
+        fs::write(&path, "\0asm").unwrap();
+        let bundle = read(&path, None).unwrap();
+        assert_eq!((bundle.kind, bundle.name.as_str()), (Kind::Service, "hello-world"));
+        assert_eq!(bundle.body["manifest"], "name = \"hello-world\"\n");
+        let any = &bundle.body["contract"]["paths"]["/api/hello-world/{*path}"]["post"];
+        assert_eq!(any["operationId"], "hello_world_post_any");
+        assert_ne!(any["security"], json!([]), "only who is signed in");
+        assert_eq!(read(&path, Some(Kind::Site)).unwrap_err().exit_code(), 2);
+        let other = folder.path().join("notes.txt");
+        fs::write(&other, "").unwrap();
+        assert_eq!(read(&other, None).unwrap_err().exit_code(), 1);
     }
 }

@@ -7,6 +7,7 @@
 mod api;
 mod arguments;
 mod bundle;
+mod changes;
 mod commands;
 mod connection;
 mod failure;

@@ -31,6 +31,11 @@ impl Style {
         self.paint("2", text)
     }
 
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// What somebody should see before going on.
     pub(crate) fn bad(self, text: &str) -> String {
         self.paint("31", text)
     }
@@ -43,6 +48,7 @@ impl Style {
     pub(crate) fn state(self, text: &str) -> String {
         match text {
             "up" | "active" => self.paint("32", text),
+            "canary" => self.paint("33", text),
             "down" | "failed" => self.paint("31", text),
             _ => text.to_owned(),
         }

@@ -1,6 +1,11 @@
 //! Progress on standard error: a spinner for whatever takes over a second, a bar for an upload.
 
-use std::{io::Read, sync::mpsc, thread, time::Duration};
+use std::{
+    io::Read,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -66,5 +71,66 @@ impl Read for Upload<'_> {
             self.bar.enable_steady_tick(Duration::from_millis(100));
         }
         Ok(count)
+    }
+}
+
+/// Bytes that come or go: a bar when their number is known.
+pub(crate) struct Bytes(ProgressBar);
+
+impl Bytes {
+    pub(crate) fn new(total: Option<u64>) -> Self {
+        let (bar, template) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                "{bar:32} {bytes} of {total_bytes}, {binary_bytes_per_sec}",
+            ),
+            None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {binary_bytes_per_sec}"),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(crate) fn add(&mut self, count: usize) {
+        self.0.inc(count as u64);
+    }
+
+    /// Clears the line; returns how many there were.
+    pub(crate) fn finish(&mut self) -> u64 {
+        self.0.finish_and_clear();
+        self.0.position()
+    }
+}
+
+/// Something with named steps, once it takes over a second.
+pub(crate) struct Steps {
+    what: &'static str,
+    begun: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+impl Steps {
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            begun: Instant::now(),
+            spinner: None,
+        }
+    }
+
+    pub(crate) fn at(&mut self, step: &str) {
+        if self.begun.elapsed() >= PATIENCE {
+            let message = format!("{}: {step}", self.what);
+            self.spinner.get_or_insert_with(|| spinner("")).set_message(message);
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
     }
 }

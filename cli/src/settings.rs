@@ -30,6 +30,8 @@ struct File {
     http: IgnoredAny,
     cache: IgnoredAny,
     keyvalue: IgnoredAny,
+    releases: IgnoredAny,
+    objects: IgnoredAny,
     router: IgnoredAny,
     live: IgnoredAny,
     dispatch: IgnoredAny,

@@ -1,5 +1,5 @@
 // A control API in memory, for `npm run dev` and browser tests: the same contract, and traffic that moves.
-import type { Build, Cluster, CreateTenant, Meters, MetersError, Release, Service, Site, Tenant } from '@terrace/client/control';
+import type { Build, Cluster, CreateTenant, Meters, MetersError, Operation, Release, ReleaseFacts, RenameTenant, Service, Site, Tenant } from '@terrace/client/control';
 import { mockBackend, MockProblem, type MockRequest } from '@terrace/site/mock';
 import type { Plugin } from 'vite';
 
@@ -24,11 +24,50 @@ function tenant(id: string, slug: string, name: string, plan: Tenant['plan'], ag
 
 function release(service: string, id: string, age: number, state: Release['state'], size_bytes: number, capabilities: string[]): Release {
   const sha256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
-  return { id, service, state, size_bytes, sha256, capabilities, created_at: back(age) };
+  const error = state === 'failed' ? 'the release does not answer its first request: the service trapped' : null;
+  return { id, service, state, size_bytes, sha256, capabilities, uploaded_by: 'operator@terrace.example', error, created_at: back(age) };
 }
 
 function service(name: string, title: string, releases: Release[]): Service {
-  return { name, title, current: releases.find(({ state }) => state === 'active') ?? null, releases };
+  const current = releases.find(({ state }) => state === 'active') ?? null;
+  const previous = releases.find(({ state }) => state === 'retained')?.id ?? null;
+  const canary = releases.find(({ state }) => state === 'canary');
+  const by = 'operator@terrace.example';
+  const history = releases
+    .filter(({ state }) => state !== 'uploaded')
+    .map(({ id, state, error, created_at }) => {
+      const happened = { failed: 'rolled-back-by-budget', canary: 'canary-started' }[state as string] ?? 'deployed';
+      return { release: id, happened, detail: error ?? '', by: state === 'failed' ? 'terrace' : by, at: created_at };
+    });
+  return { name, title, current, previous, canary: canary ? { release: canary.id, share_percent: 5, tenants: 1, since: canary.created_at } : null, releases, history };
+}
+
+/** What is known of a release: the newer it is, the more it asks for. */
+function facts(of: Service, release: Release): ReleaseFacts {
+  const served = of.current;
+  const same = served?.id === release.id;
+  const added = release.capabilities.filter((name) => !served?.capabilities.includes(name));
+  const gone = (served?.capabilities ?? []).filter((name) => !release.capabilities.includes(name));
+  const isCanary = release.state === 'canary';
+  return {
+    release,
+    component_sha256: '2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae',
+    contract_sha256: 'fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9',
+    imports: ['terrace:data/sql@0.1.0', 'terrace:events/outbox@0.1.0', 'wasi:http/types@0.2.6'],
+    limits: { cpu_ms: 200, wall_ms: 10_000, memory_mib: 64 },
+    migrations: ['0001_create_boards.sql', '0002_comments.sql'],
+    manifest: `name = "${of.name}"\n`,
+    diff: {
+      against: served?.id ?? null,
+      same,
+      breaking: isCanary,
+      asks: [...added.map((name) => ({ kind: 'capability', name })), ...(isCanary ? [{ kind: 'http', name: 'api.example.com' }] : [])],
+      drops: gone.map((name) => ({ kind: 'capability', name })),
+      settings: [],
+      migrations: isCanary ? [{ name: '0003_titles', takes_away: [] }] : [],
+      contract: isCanary ? [{ breaking: true, place: 'GET /api/tasks/boards', detail: 'response 200: the field `title` is gone' }] : [],
+    },
+  };
 }
 
 function site(name: string, title: string, builds: [id: string, age: number, files: number, size_bytes: number][]): Site {
@@ -38,12 +77,54 @@ function site(name: string, title: string, builds: [id: string, age: number, fil
   return { name, title, current: all[0] ?? null, builds: all };
 }
 
+const STEPS: Record<string, string[]> = {
+  create: ['claimed', 'hooked', 'active'],
+  suspend: ['suspended', 'quiet'],
+  resume: ['resumed'],
+  plan: ['planned', 'told'],
+  rename: ['reserved', 'renamed'],
+};
+
+function find<T>(list: T[], is: (one: T) => boolean): T {
+  const found = list.find(is);
+  if (!found) throw new MockProblem(404, 'not-found', 'Not found');
+  return found;
+}
+
 class World {
   tenants: Tenant[] = [];
+  operations: Operation[] = [];
   services: Service[] = [];
   sites: Site[] = [];
   clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
   errors: MetersError[] = [];
+
+  /** Changes a tenant, and puts on record that somebody did. */
+  change(id: string | undefined, kind: Operation['kind'], change: Partial<Tenant>): Tenant {
+    const found = find(this.tenants, (one) => one.id === id || one.slug === id);
+    Object.assign(found, change);
+    this.record(found, kind, 0);
+    return found;
+  }
+
+  record(of: Tenant, kind: Operation['kind'], age: number): void {
+    this.operations.unshift({
+      id: this.operations.length + 1,
+      tenant: of.id,
+      slug: of.slug,
+      kind,
+      state: 'done',
+      steps: (STEPS[kind] ?? []).map((step) => ({ step, at: back(age) })),
+      remaining: [],
+      actor: OPERATOR.name,
+      error: null,
+      attempts: 0,
+      retry_at: null,
+      started_at: back(age),
+      finished_at: back(age),
+      evidence: {},
+    });
+  }
 
   constructor(readonly busy: boolean) {
     if (!busy) return;
@@ -53,6 +134,7 @@ class World {
       tenant('t_m6p3r9ke', 'initech', 'Initech', 'free', 5 * HOUR),
       tenant('t_z2v7h5cs', 'umbrella', 'Umbrella Health Services', 'team', 300 * HOUR, 'suspended'),
     ];
+    for (const one of this.tenants) this.record(one, 'create', Date.now() - Date.parse(one.created_at));
     const data = ['sql', 'events', 'clock', 'log'];
     this.services = [
       service('billing', 'Billing', [release('billing', 'r_8c2m4x7q9d', 3 * HOUR, 'active', 512_331, data)]),
@@ -61,6 +143,7 @@ class World {
         release('identity', 'r_x5h2j8m3qa', 80 * HOUR, 'retained', 541_077, [...data, 'password', 'token']),
       ]),
       service('tasks', 'Tasks', [
+        release('tasks', 'r_k2v8c4m6xq', HOUR / 6, 'canary', 640_112, [...data, 'calls', 'http']),
         release('tasks', 'r_q7d4n2v9kc', HOUR / 3, 'failed', 630_900, [...data, 'calls']),
         release('tasks', 'r_7f3k9q2m4x', 2 * HOUR, 'active', 618_412, [...data, 'calls']),
         release('tasks', 'r_w9b6t3z8hf', 26 * HOUR, 'retained', 611_030, [...data, 'calls']),
@@ -139,6 +222,20 @@ export function mock(): Plugin {
     if (!found) throw new MockProblem(404, 'not-found', 'Not found');
     return found;
   };
+  const happen = (of: Service, release: Release, happened: string) => {
+    of.canary = null;
+    of.history = [{ release: release.id, happened, detail: '', by: OPERATOR.email, at: back(0) }, ...of.history];
+  };
+  const switchTo = (name: string | undefined, id: unknown, happened: string) => {
+    const found = find(world.services, (one) => one.name === name);
+    const next = find(found.releases, (one) => one.id === id);
+    for (const one of found.releases) if (one.state === 'active' || one.state === 'canary') one.state = 'retained';
+    found.previous = happened === 'rolled-back' ? null : (found.current?.id ?? null);
+    next.state = 'active';
+    found.current = next;
+    happen(found, next, happened);
+    return { body: found };
+  };
   const page = (items: unknown[]) => ({ body: { items, next_page_token: null } });
 
   return mockBackend(
@@ -170,6 +267,22 @@ export function mock(): Plugin {
       'GET /api/control/tenants/:tenant': ({ params }) => ({
         body: find(world.tenants, ({ id, slug }) => id === params['tenant'] || slug === params['tenant']),
       }),
+      'GET /api/control/tenants/:tenant/operations': ({ params }) => ({
+        body: { items: world.operations.filter(({ tenant }) => tenant === params['tenant']) },
+      }),
+      'POST /api/control/tenants/:tenant/finish': ({ params }) => ({
+        body: { items: world.operations.filter(({ tenant }) => tenant === params['tenant']) },
+      }),
+      'POST /api/control/tenants/:tenant/suspend': ({ params }) => ({ body: world.change(params['tenant'], 'suspend', { state: 'suspended' }) }),
+      'POST /api/control/tenants/:tenant/resume': ({ params }) => ({ body: world.change(params['tenant'], 'resume', { state: 'active' }) }),
+      'POST /api/control/tenants/:tenant/plan': ({ params, body }) => ({ body: world.change(params['tenant'], 'plan', { plan: body?.plan }) }),
+      'POST /api/control/tenants/:tenant/rename': ({ params, body }) => {
+        const { slug, name } = body as RenameTenant;
+        if (slug && world.tenants.some((one) => one.slug === slug)) {
+          throw new MockProblem(409, 'conflict', 'Conflict', 'The slug is taken.', [{ pointer: '/slug', detail: 'This slug is taken.' }]);
+        }
+        return { body: world.change(params['tenant'], 'rename', { ...(slug ? { slug, host: `${slug}.localhost` } : {}), ...(name ? { name } : {}) }) };
+      },
       'DELETE /api/control/tenants/:tenant': ({ params }) => {
         const gone = find(world.tenants, ({ id }) => id === params['tenant']);
         world.tenants = world.tenants.filter((one) => one !== gone);
@@ -179,12 +292,22 @@ export function mock(): Plugin {
         allow(request);
         return page(world.services);
       },
-      'POST /api/control/services/:service/activate': ({ params, body }) => {
+      'GET /api/control/services/:service/releases/:release': (request) => {
+        allow(request);
+        const found = find(world.services, ({ name }) => name === request.params['service']);
+        return { body: facts(found, find(found.releases, ({ id }) => id === request.params['release'])) };
+      },
+      'POST /api/control/services/:service/activate': ({ params, body }) => switchTo(params['service'], body?.release, 'deployed'),
+      'POST /api/control/services/:service/rollback': ({ params, body }) => switchTo(params['service'], body?.release, 'rolled-back'),
+      'POST /api/control/services/:service/canary/promote': ({ params }) => {
         const found = find(world.services, ({ name }) => name === params['service']);
-        const next = find(found.releases, ({ id }) => id === body?.release);
-        for (const one of found.releases) if (one.state === 'active') one.state = 'retained';
-        next.state = 'active';
-        found.current = next;
+        return switchTo(found.name, found.canary?.release, 'canary-promoted');
+      },
+      'POST /api/control/services/:service/canary/abort': ({ params }) => {
+        const found = find(world.services, ({ name }) => name === params['service']);
+        const canary = find(found.releases, ({ id }) => id === found.canary?.release);
+        canary.state = 'retained';
+        happen(found, canary, 'canary-aborted');
         return { body: found };
       },
       'GET /api/control/sites': (request) => {

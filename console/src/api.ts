@@ -8,7 +8,11 @@ import {
   type CreateTenant,
   type Meters,
   type MetersError,
+  type Operation,
   type Release,
+  type ReleaseDiff,
+  type ReleaseFacts,
+  type RenameTenant,
   type Service,
   type Session,
   type Site,
@@ -16,7 +20,7 @@ import {
 } from '@terrace/client/control';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Release, Service, Session, Site, Subscription, Tenant };
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, ReleaseDiff, ReleaseFacts, Service, Session, Site, Subscription, Tenant };
 
 /** A page of a list: what is known so far, and where the rest begins. */
 export interface Page<T> {
@@ -56,10 +60,22 @@ export const api = {
   },
   tenant: (tenant: string): Promise<Tenant> => call(client.getTenant({ tenant })),
   createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.createTenant(tenant)),
+  suspendTenant: (tenant: string): Promise<Tenant> => call(client.suspendTenant({ tenant })),
+  resumeTenant: (tenant: string): Promise<Tenant> => call(client.resumeTenant({ tenant })),
+  changePlan: (tenant: string, plan: Tenant['plan']): Promise<Tenant> => call(client.changePlan({ tenant }, { plan })),
+  renameTenant: (tenant: string, names: RenameTenant): Promise<Tenant> => call(client.renameTenant({ tenant }, names)),
+  /** An address and not a call: the browser writes the file as it comes. */
+  exportOf: (tenant: string): string => `/api/control/tenants/${encodeURIComponent(tenant)}/export`,
+  operations: async (tenant: string): Promise<Operation[]> => (await call(client.listTenantOperations({ tenant }))).items,
+  finish: async (tenant: string): Promise<Operation[]> => (await call(client.finishOperation({ tenant }))).items,
   deleteTenant: (tenant: string) => call(client.deleteTenant({ tenant })),
 
   services: async (): Promise<Service[]> => (await call(client.listServices({ page_size: 200 }))).items,
   activate: (service: string, release: string): Promise<Service> => call(client.activateRelease({ service }, { release })),
+  release: (service: string, release: string): Promise<ReleaseFacts> => call(client.showRelease({ service, release })),
+  rollback: (service: string, release: string): Promise<Service> => call(client.rollbackService({ service }, { release })),
+  promote: (service: string): Promise<Service> => call(client.promoteCanary({ service })),
+  abort: (service: string): Promise<Service> => call(client.abortCanary({ service })),
   sites: async (): Promise<Site[]> => (await call(client.listSites({ page_size: 200 }))).items,
   clusters: async (): Promise<Cluster[]> => (await call(client.listClusters({ page_size: 200 }))).items,
 

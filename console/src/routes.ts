@@ -6,6 +6,7 @@ export const router = new Router({
   tenants: '/tenants',
   tenant: '/tenants/:tenant',
   services: '/services',
+  service: '/services/:service',
   sites: '/sites',
   clusters: '/clusters',
 });

@@ -31,6 +31,13 @@ pub struct Operator {
     pub name: String,
 }
 
+impl Operator {
+    /// Their address, or what the operator token is called: for a history.
+    pub(crate) fn who(&self) -> &str {
+        self.email.as_deref().unwrap_or(&self.name)
+    }
+}
+
 /// Who asks, and until when; in the request's extensions behind [`authenticate`].
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated {

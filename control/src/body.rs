@@ -72,14 +72,23 @@ impl Upload {
     }
 }
 
+/// A body that is bytes, whatever its type says.
+pub(crate) async fn bytes(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
+    collect(request, bytes_max, BODY_TIME_MAX).await
+}
+
 async fn read(request: Request, bytes_max: usize, time_max: Duration) -> Result<Bytes, Refusal> {
-    let (parts, body) = request.into_parts();
-    if !is_json(&parts.headers) {
+    if !is_json(request.headers()) {
         return Err(Refusal::detail(
             Code::MalformedBody,
             "Send JSON, with `content-type: application/json`.",
         ));
     }
+    collect(request, bytes_max, time_max).await
+}
+
+async fn collect(request: Request, bytes_max: usize, time_max: Duration) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
     let too_large = || {
         Refusal::detail(
             Code::BodyTooLarge,

@@ -12,7 +12,10 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, authentication::COOKIE, clusters, logs, meters, services, session, settings, sites, tenants};
+use crate::{
+    State, archives, authentication::COOKIE, clusters, logs, meters, operations, services, session, settings, sites,
+    tenants, usage,
+};
 
 /// Every operation. `protect` is applied to all of them but sign-in, so a new operation needs a
 /// token unless somebody writes it below that line.
@@ -24,9 +27,29 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(tenants::create))
         .routes(routes!(tenants::show))
         .routes(routes!(tenants::delete))
+        .routes(routes!(tenants::suspend))
+        .routes(routes!(tenants::resume))
+        .routes(routes!(tenants::plan))
+        .routes(routes!(tenants::rename))
+        .routes(routes!(tenants::export))
+        .routes(routes!(tenants::operations))
+        .routes(routes!(tenants::finish))
+        .routes(routes!(tenants::evidence))
+        .routes(routes!(operations::list))
+        .routes(routes!(archives::create))
+        .routes(routes!(archives::put_part))
+        .routes(routes!(archives::import))
+        .routes(routes!(archives::restore))
         .routes(routes!(services::list))
         .routes(routes!(services::create_release))
+        .routes(routes!(services::preview_release))
+        .routes(routes!(services::show_release))
         .routes(routes!(services::activate))
+        .routes(routes!(services::rollback))
+        .routes(routes!(services::start_canary))
+        .routes(routes!(services::promote_canary))
+        .routes(routes!(services::abort_canary))
+        .routes(routes!(services::invoke))
         .routes(routes!(settings::list))
         .routes(routes!(settings::put))
         .routes(routes!(settings::delete))
@@ -35,7 +58,8 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(clusters::list))
         .routes(routes!(logs::list))
         .routes(routes!(meters::show))
-        .routes(routes!(meters::stream));
+        .routes(routes!(meters::stream))
+        .routes(routes!(usage::show));
     protect(protected).routes(routes!(session::sign_in))
 }
 
@@ -72,6 +96,8 @@ fn head() -> OpenApi {
         .tags(Some([
             tag("session", "Signing in as an operator"),
             tag("tenants", "Customers, and where their data lives"),
+            tag("operations", "What is done to tenants, step by step"),
+            tag("archives", "Tenants on their way in"),
             tag("services", "Units of backend code, and their releases"),
             tag("sites", "Static frontends, and their builds"),
             tag("clusters", "PostgreSQL servers"),

@@ -7,6 +7,7 @@
 //!
 //! The folder is the URL: `/api/control/tenants` lives in `tenants/`, one endpoint a file.
 
+mod archives;
 mod attempts;
 mod authentication;
 mod body;
@@ -14,8 +15,10 @@ mod clusters;
 mod config;
 mod contract;
 mod internal;
+mod lifecycle;
 mod logs;
 mod meters;
+mod operations;
 mod page;
 mod password;
 mod platform;
@@ -27,28 +30,38 @@ mod settings;
 mod sites;
 mod state;
 mod tenants;
+mod usage;
 mod validation;
 
+pub use archives::{Archive, ImportTenant, RestoreTenant};
 pub use authentication::Operator;
 pub use clusters::{Cluster, ClusterPage, ClusterState};
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
+pub use lifecycle::{Lifecycle, NewImport, NewRestore, Pieces, Rename};
 pub use logs::{LogFilter, LogLevel, LogLine, LogLines};
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
+pub use operations::{Operation, OperationKind, OperationPage, OperationState, OperationStep};
 pub use password::hash as hash_password;
 pub use platform::{
-    Error, NewBuild, NewFile, NewMigration, NewOwner, NewRelease, NewTenant, OperatorRecord, Platform, Secret,
-    TenantRef, TenantSlice,
+    CanarySplit, Error, NewBuild, NewFile, NewMigration, NewOwner, NewRelease, NewTenant, OperatorRecord, Platform,
+    Secret, TenantRef, TenantSlice,
 };
-pub use services::{Activate, MigrationUpload, Release, ReleaseState, ReleaseUpload, Service, ServicePage};
+pub use services::{
+    Activate, Asked, Canary, CanaryTenants, ContractChange, InvocationResult, InvokeBundle, InvokeUpload,
+    MigrationUpload, NewInvocation, NewMigrationStep, Release, ReleaseDiff, ReleaseEvent, ReleaseFacts, ReleaseState,
+    ReleaseUpload, Rollback, Service, ServicePage, SettingChange, StartCanary, Subject,
+};
 pub use session::{Credentials, Session};
 pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, SettingRef};
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;
 pub use tenants::{
-    CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, Placement, Plan, Tenant, TenantPage, TenantState,
+    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, Placement, Plan, RenameTenant,
+    Tenant, TenantPage, TenantState,
 };
+pub use usage::{UsageFilter, UsageReport, UsageRow};
 
 use axum::{Router, middleware, routing};
 

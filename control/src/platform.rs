@@ -9,8 +9,9 @@ use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
 use crate::{
-    Build, Cluster, EdgeSnapshot, LogFilter, LogLines, Meters, NewSetting, Plan, Release, Service, Setting,
-    SettingKind, SettingRef, Site, Tenant,
+    Build, Cluster, DeletedTenant, EdgeSnapshot, InvocationResult, Lifecycle, LogFilter, LogLines, Meters,
+    NewInvocation, NewSetting, Plan, Release, ReleaseDiff, ReleaseFacts, Service, Setting, SettingKind, SettingRef,
+    Site, Tenant, UsageFilter, UsageReport,
 };
 
 /// The platform, as operators and the edge see it.
@@ -29,22 +30,62 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Creates a tenant with the schemas of every service, and runs the services' hooks. It returns
     /// when the tenant can be used. [`Error::Conflict`] if the slug is taken.
-    async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, Error>;
+    async fn create_tenant(&self, tenant: NewTenant, operator: &str) -> Result<Tenant, Error>;
 
-    /// Deletes a tenant with all its data. It returns when nothing is left.
-    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error>;
+    /// Deletes a tenant with all its data. It returns when nothing is left, with what was removed.
+    async fn delete_tenant(&self, tenant: &TenantRef, operator: &str) -> Result<DeletedTenant, Error>;
+
+    /// What else is done to tenants.
+    fn lifecycle(&self) -> &dyn Lifecycle;
 
     /// Every service with its releases, in the order of their names; releases newest first.
     async fn services(&self) -> Result<Vec<Service>, Error>;
 
-    /// Stores, checks, compiles and migrates a release, then routes the service's requests to it. The
-    /// same bundle again is the same release. [`Error::Invalid`] for a bundle that can never run, with
-    /// pointers into the upload; the release before it then stays current.
+    /// Checks a release as [`Platform::create_release`] does, stores nothing, and says what is
+    /// different from the one that is served. Called before each upload is accepted, too.
+    async fn preview_release(&self, service: &ServiceName, release: &NewRelease) -> Result<ReleaseDiff, Error>;
+
+    /// Checks, compiles and stores a release; it serves nobody yet. The same bundle again is the same
+    /// release. [`Error::Invalid`] for a bundle that can never run, with pointers into the upload.
     async fn create_release(&self, service: &ServiceName, release: NewRelease) -> Result<Release, Error>;
 
-    /// Routes the service's requests to one of its releases again: a rollback, or the way forward
-    /// after one. Idempotent.
-    async fn activate_release(&self, service: &ServiceName, release: &ReleaseId) -> Result<Service, Error>;
+    /// One release with everything that is known about it.
+    async fn release(&self, service: &ServiceName, release: &ReleaseId) -> Result<ReleaseFacts, Error>;
+
+    /// Migrates every tenant and routes the service's requests to one of its releases: the last step
+    /// of a deploy, a rollback, or the way forward after one. Idempotent. `by` is the operator's
+    /// address, for the history, here and below.
+    async fn activate_release(&self, service: &ServiceName, release: &ReleaseId, by: &str) -> Result<Service, Error>;
+
+    /// Goes back to `to`, or to the release that was served before the current one. [`Error::Conflict`]
+    /// when migrations have taken away what it uses, unless `force`.
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        force: bool,
+        by: &str,
+    ) -> Result<Service, Error>;
+
+    /// Gives a release to some tenants; again with others, to those.
+    async fn start_canary(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        to: CanarySplit,
+        by: &str,
+    ) -> Result<Service, Error>;
+
+    /// Gives the canary to everybody. [`Error::Conflict`] when there is none.
+    async fn promote_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error>;
+
+    /// Takes the canary from its tenants. [`Error::Conflict`] when there is none.
+    async fn abort_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error>;
+
+    /// Sends one request to a service as a client would, and says how it went. [`Error::NotFound`] for a
+    /// service, a tenant or an operation that is not there; [`Error::Invalid`] for a component that
+    /// cannot run.
+    async fn invoke(&self, service: &ServiceName, invocation: NewInvocation) -> Result<InvocationResult, Error>;
 
     /// What is set for a service. The value of a secret is never in it.
     async fn settings(&self, kind: SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error>;
@@ -72,6 +113,10 @@ pub trait Platform: Send + Sync + 'static {
     /// Lines that services wrote. Waits for a first one as long as the filter says.
     /// [`Error::NotFound`] for a tenant that is not there.
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error>;
+
+    /// What tenants used of services. [`Error::NotFound`] for a slug that nobody has; the id of a tenant
+    /// that is gone is good.
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error>;
 
     /// Everything the edge needs to serve. Called once a second by each edge, so it answers from
     /// memory and shares what it has.
@@ -208,6 +253,17 @@ pub struct NewRelease {
     pub migrations: Vec<NewMigration>,
     /// The Wasm component.
     pub component: Bytes,
+    /// The operator's address.
+    pub uploaded_by: String,
+}
+
+/// Which tenants get a canary.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CanarySplit {
+    /// So many of a hundred; above 0.
+    SharePercent(f64),
+    /// These; at least one.
+    Tenants(Vec<TenantRef>),
 }
 
 /// One step of a service's schema.

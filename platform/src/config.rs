@@ -15,10 +15,16 @@ pub struct Config {
     pub edge: terrace_edge::Config,
     /// The node process.
     pub node: Node,
+    /// What is kept ready, kept back and taken in for tenants.
+    pub tenants: Tenants,
     /// How requests are taken.
     pub gateway: terrace_compute_gateway::Config,
     /// How services are run.
     pub engine: terrace_compute_engine::Config,
+    /// How releases are switched, watched and kept.
+    pub releases: Releases,
+    /// Where the components of releases are kept.
+    pub objects: terrace_data_objects::Config,
     /// How services' outgoing requests are sent.
     pub http: terrace_capabilities_http::Config,
     /// How much services may keep in the node's memory.
@@ -61,6 +67,61 @@ impl Default for Node {
         Self {
             port: 8081,
             directory_connections: 8,
+        }
+    }
+}
+
+/// What is kept ready, kept back and taken in for tenants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tenants {
+    /// Tenants without a name that are made in advance, so that a creation only takes one; about half
+    /// a megabyte each. Default 4; 0 makes none.
+    pub spares: u32,
+    /// Days for which a renamed tenant's old slug is kept from others. Default 30.
+    pub slug_held_days: u32,
+    /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
+    pub archive_max_mib: u64,
+}
+
+impl Default for Tenants {
+    fn default() -> Self {
+        Self {
+            spares: 4,
+            slug_held_days: 30,
+            archive_max_mib: 4_096,
+        }
+    }
+}
+
+/// How releases are switched, watched and kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Releases {
+    /// Newest releases of a service that are kept; what is current, its predecessor and a canary stay
+    /// beyond that. Default 10.
+    pub keep: u32,
+    /// How long a release stays loaded after the switch, in seconds: going back to it then is
+    /// instant. Default 60.
+    pub drain_seconds: u64,
+    /// How long a new release is watched after the switch, in seconds. A canary is watched as long as
+    /// it is one. Default 600.
+    pub trial_seconds: u64,
+    /// How many of a hundred requests of a watched release may end in a 5xx before the one before it
+    /// is served again. 100 turns it off. Default 2.
+    pub budget_percent: f64,
+    /// How many requests it must have had before it is judged. Default 100.
+    pub budget_requests: u64,
+}
+
+impl Default for Releases {
+    fn default() -> Self {
+        Self {
+            keep: 10,
+            drain_seconds: 60,
+            trial_seconds: 600,
+            budget_percent: 2.0,
+            budget_requests: 100,
         }
     }
 }

@@ -4,15 +4,22 @@
 //! last: while it is not ready a connection is refused, which tells the edge to hold the request.
 
 mod adapters;
+mod budget;
 mod calls;
 mod compose;
 mod control;
 mod deliver;
 mod deployments;
+mod diff;
+mod lifecycle;
 mod logs;
 mod manifest;
+mod metrics;
 mod serve;
 mod settings;
+mod trials;
+mod usage;
+mod warm;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -43,6 +50,12 @@ pub struct Options {
     /// The directory's database, as libpq writes it; a missing password is read from the secrets.
     #[arg(long, env = "TERRACE_DATABASE", value_name = "ADDRESS")]
     database: String,
+    /// Who asks for objects, where they lie in a bucket ([objects] in terrace.toml).
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", hide_env_values = true, value_name = "ID")]
+    s3_access_key_id: Option<String>,
+    /// The secret to it; better given by the environment, which other users of this machine cannot see.
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", hide_env_values = true, value_name = "SECRET")]
+    s3_secret_access_key: Option<String>,
     /// Another terrace.toml than the one in this folder.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

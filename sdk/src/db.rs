@@ -11,6 +11,8 @@ use serde::Serialize;
 
 use crate::{Code, Problem, Timestamp, host};
 
+mod array;
+
 /// One value, as a parameter or in a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -65,8 +67,10 @@ pub enum ErrorKind {
     Unavailable,
     /// A parameter does not fit its column's type, or a column not the type that was asked for.
     BadValue,
-    /// A limit: rows, bytes or open transactions.
+    /// A limit: rows, bytes, open transactions, savepoints or scans.
     Limit,
+    /// The release is sealed, and the statement is not one of its list. It was never sent.
+    Unsealed,
     /// Anything else.
     Other,
 }
@@ -184,6 +188,53 @@ impl Transaction {
         self.0.publish(kind, topic.as_ref(), data)
     }
 
+    /// Sets a savepoint: a point to which [`Transaction::rollback_to`] goes back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] when the transaction has made too many.
+    pub async fn savepoint(&mut self) -> Result<Savepoint, Error> {
+        self.0.savepoint().await.map(Savepoint)
+    }
+
+    /// Takes back everything since the savepoint, events too. It stays set, and the transaction goes on,
+    /// also after a statement that failed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Other`] when it is not set any more.
+    pub async fn rollback_to(&mut self, savepoint: Savepoint) -> Result<(), Error> {
+        self.0.rollback_to(savepoint.0).await
+    }
+
+    /// Forgets the savepoint and those after it, and keeps what happened since.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Other`] when it is not set any more.
+    pub async fn release(&mut self, savepoint: Savepoint) -> Result<(), Error> {
+        self.0.release(savepoint.0).await
+    }
+
+    /// A SELECT whose rows come in batches, for results that are too large to be held at once. Other
+    /// statements may run between two batches.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn scan(&mut self, statement: &str, params: Vec<Value>) -> Result<Scan, Error> {
+        self.0.scan(statement, params).await.map(Scan)
+    }
+
+    /// The next rows of a scan; `None` at its end.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`].
+    pub async fn next(&mut self, scan: Scan) -> Result<Option<Rows>, Error> {
+        self.0.next(scan.0).await
+    }
+
+    /// Ends a scan before its end.
+    pub fn close(&mut self, scan: Scan) {
+        self.0.close(scan.0);
+    }
+
     /// Makes it so.
     ///
     /// # Errors
@@ -198,6 +249,14 @@ impl Transaction {
         self.0.rollback().await;
     }
 }
+
+/// A point in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Savepoint(u32);
+
+/// A result that is read in batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scan(u32);
 
 /// Runs `attempt` again, twice at most, when its transaction met another one.
 ///
@@ -236,6 +295,16 @@ impl Rows {
             })
             .collect();
         Self { rows, affected }
+    }
+
+    /// The same rows in parts of at most `size`: what the native host makes of a scan.
+    #[cfg(feature = "native-postgres")]
+    pub(crate) fn batches(self, size: usize) -> std::collections::VecDeque<Self> {
+        let part = |rows: &[Row]| Self {
+            rows: rows.to_vec(),
+            affected: 0,
+        };
+        self.rows.chunks(size.max(1)).map(part).collect()
     }
 
     /// Rows that an INSERT, UPDATE or DELETE touched, or that a SELECT returned.
@@ -296,6 +365,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// The values, in the order of the columns.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// The column's value as a `T`.
     ///
     /// # Errors

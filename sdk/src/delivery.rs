@@ -33,6 +33,14 @@ pub struct TenantCreated {
     pub owner: Option<Owner>,
 }
 
+/// An operator changed what the tenant pays for. Sent to services whose manifest lists the hook
+/// `plan-changed`; it may come more than once.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlanChanged {
+    /// The new plan: `team`.
+    pub plan: String,
+}
+
 /// The first member of a tenant.
 #[derive(Clone, Deserialize)]
 pub struct Owner {
@@ -64,5 +72,11 @@ impl Router {
     #[must_use]
     pub fn on_tenant_created<H: Handler<T, ()>, T: 'static>(self, handler: H) -> Self {
         self.internal("/_terrace/hooks/tenant-created", handler)
+    }
+
+    /// Handles the hook `plan-changed`: `async fn(Db, Json<PlanChanged>)`. It must be idempotent.
+    #[must_use]
+    pub fn on_plan_changed<H: Handler<T, ()>, T: 'static>(self, handler: H) -> Self {
+        self.internal("/_terrace/hooks/plan-changed", handler)
     }
 }

@@ -60,7 +60,7 @@ pub mod wasm;
 pub use check::Check;
 pub use clock::Timestamp;
 pub use db::{Db, Transaction};
-pub use delivery::{Delivery, Owner, TenantCreated};
+pub use delivery::{Delivery, Owner, PlanChanged, TenantCreated};
 pub use json::{Json, nullable};
 pub use problem::{Code, Problem};
 pub use request::{Caller, IdempotencyKey, IfMatch, Path, Query, Role, Tenant};

@@ -143,6 +143,18 @@ pub trait Host: Send + Sync + 'static {
 pub trait HostTransaction: Send {
     /// One statement.
     async fn query(&mut self, statement: &str, params: Vec<Value>) -> Result<Rows, Error>;
+    /// Sets a savepoint; its number.
+    async fn savepoint(&mut self) -> Result<u32, Error>;
+    /// Takes back everything since a savepoint, events too.
+    async fn rollback_to(&mut self, savepoint: u32) -> Result<(), Error>;
+    /// Forgets a savepoint.
+    async fn release(&mut self, savepoint: u32) -> Result<(), Error>;
+    /// A result in batches; its number.
+    async fn scan(&mut self, statement: &str, params: Vec<Value>) -> Result<u32, Error>;
+    /// The next batch of a scan.
+    async fn next(&mut self, scan: u32) -> Result<Option<Rows>, Error>;
+    /// Ends a scan.
+    fn close(&mut self, scan: u32);
     /// An event that is to happen with the commit. `data` is JSON.
     fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), Error>;
     /// Makes it so.

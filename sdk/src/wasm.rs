@@ -113,6 +113,33 @@ impl Transaction {
         platform::events::publish(&self.0, &event).map_err(from_wit_error)
     }
 
+    pub(crate) async fn savepoint(&mut self) -> Result<u32, db::Error> {
+        self.0.savepoint().map_err(from_wit_error)
+    }
+
+    pub(crate) async fn rollback_to(&mut self, savepoint: u32) -> Result<(), db::Error> {
+        self.0.rollback_to(savepoint).map_err(from_wit_error)
+    }
+
+    pub(crate) async fn release(&mut self, savepoint: u32) -> Result<(), db::Error> {
+        self.0.release(savepoint).map_err(from_wit_error)
+    }
+
+    pub(crate) async fn scan(&mut self, statement: &str, params: Vec<db::Value>) -> Result<u32, db::Error> {
+        self.0.scan(statement, &into_wit(params)).map_err(from_wit_error)
+    }
+
+    pub(crate) async fn next(&mut self, scan: u32) -> Result<Option<db::Rows>, db::Error> {
+        self.0
+            .next(scan)
+            .map(|rows| rows.map(from_wit_rows))
+            .map_err(from_wit_error)
+    }
+
+    pub(crate) fn close(&mut self, scan: u32) {
+        self.0.close(scan);
+    }
+
     pub(crate) async fn commit(self) -> Result<(), db::Error> {
         platform::sql::Transaction::commit(self.0).map_err(from_wit_error)
     }
@@ -262,6 +289,7 @@ fn from_wit_error(error: platform::sql::Error) -> db::Error {
             ErrorKind::Unavailable => db::ErrorKind::Unavailable,
             ErrorKind::BadValue => db::ErrorKind::BadValue,
             ErrorKind::Limit => db::ErrorKind::Limit,
+            ErrorKind::Unsealed => db::ErrorKind::Unsealed,
             ErrorKind::Other => db::ErrorKind::Other,
         },
         message: error.message,

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -51,6 +51,19 @@ export async function startTerrace() {
       if (up.exitCode === null) await once(up, 'exit');
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** What is uploaded to deploy a service that xtask built, with another manifest if that is changed. */
+export async function bundle(service, change = (manifest) => manifest) {
+  const folder = join(target, 'terrace/services', service);
+  const text = (name) => readFile(join(folder, name), 'utf8');
+  const names = (await readdir(join(folder, 'migrations'))).sort();
+  return {
+    manifest: change(await text('service.toml')),
+    contract: JSON.parse(await text('openapi.json')),
+    migrations: await Promise.all(names.map(async (name) => ({ name, sql: await text(`migrations/${name}`) }))),
+    component: (await readFile(join(folder, 'service.wasm'))).toString('base64'),
   };
 }
 

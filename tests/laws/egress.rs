@@ -62,6 +62,7 @@ async fn deploy(client: &Client, change: impl Fn(&str) -> String) -> Answer {
         "contract": serde_json::from_slice::<Value>(&read("openapi.json")).unwrap(),
         "migrations": [{ "name": "0001_counter.sql", "sql": migration }],
         "component": data_encoding::BASE64.encode(&read("service.wasm")),
+        "allow_new_asks": true,
     });
     let path = "/api/control/services/hostile/releases";
     client.control(Method::POST, path, Some(bundle)).await.unwrap()

@@ -84,6 +84,13 @@ fn gather(services: &[Service], into: &str) -> Result<PathBuf> {
             source.join("openapi.json")
         };
         copy(&contract, &bundle.join("openapi.json"))?;
+        // What a sealed service may send, recorded by its tests.
+        let list = bundle.join("statements.sql");
+        if source.join("statements.sql").is_file() {
+            copy(&source.join("statements.sql"), &list)?;
+        } else if list.is_file() {
+            fs::remove_file(&list).context("remove an old list of statements")?;
+        }
         copy_migrations(&source.join("migrations"), &bundle.join("migrations"))?;
     }
     steps::say(&format!("{} services in {}", services.len(), shown(&output)));

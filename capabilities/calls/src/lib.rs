@@ -105,7 +105,7 @@ impl calls::Host for Sender<'_> {
             if !release.calls.contains(&service) {
                 return Err(CallError::UnknownService);
             }
-            if invocation.depth >= release.limits.call_depth {
+            if u32::from(invocation.depth) >= release.limits.call_depth {
                 return Err(CallError::TooDeep);
             }
             // The platform's own endpoints of a service (events, hooks) are not for other services.

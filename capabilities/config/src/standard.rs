@@ -174,6 +174,6 @@ mod tests {
             calls: Vec::new(),
             shared,
         };
-        Guest::new(Arc::new(release), Arc::new(invocation), Arc::new(Logs::default()), 100)
+        Guest::new(Arc::new(release), Arc::new(invocation), Arc::new(Logs::default()))
     }
 }

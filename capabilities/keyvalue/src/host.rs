@@ -29,7 +29,8 @@ pub struct Cas {
     version: Option<i64>,
 }
 
-/// Host state of the interfaces: the guest whose tenant's store is used.
+/// Host state of the interfaces: the guest whose tenant's store is used. Each call counts as one
+/// statement of the request.
 pub struct Keeper<'a>(pub(crate) &'a mut Guest);
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
@@ -63,7 +64,7 @@ macro_rules! within {
     ($self:ident, $bucket:expr, |$store:ident, $place:ident| $work:expr) => {{
         let ($store, bucket) = ($self.0.shared::<Store>()?, $bucket);
         let $place = $self.place(&bucket);
-        Ok($work.await.map_err(Into::into))
+        Ok($self.0.used().statement($work).await.map_err(Into::into))
     }};
 }
 
@@ -80,7 +81,7 @@ impl store::Host for Keeper<'_> {
 impl store::HostBucket for Keeper<'_> {
     async fn get(&mut self, this: Resource<Bucket>, key: String) -> Answer<Option<Vec<u8>>> {
         let (store, bucket) = (self.0.shared::<Store>()?, self.bucket(&this)?);
-        let found = store.get(&self.place(&bucket), &key).await;
+        let found = self.0.used().statement(store.get(&self.place(&bucket), &key)).await;
         Ok(found.map(|entry| entry.map(|(value, _)| value)).map_err(Into::into))
     }
 
@@ -94,13 +95,13 @@ impl store::HostBucket for Keeper<'_> {
 
     async fn exists(&mut self, this: Resource<Bucket>, key: String) -> Answer<bool> {
         let (store, bucket) = (self.0.shared::<Store>()?, self.bucket(&this)?);
-        let version = store.version(&self.place(&bucket), &key).await;
+        let version = self.0.used().statement(store.version(&self.place(&bucket), &key)).await;
         Ok(version.map(|version| version.is_some()).map_err(Into::into))
     }
 
     async fn list_keys(&mut self, this: Resource<Bucket>, cursor: Option<String>) -> Answer<KeyResponse> {
         let (store, bucket) = (self.0.shared::<Store>()?, self.bucket(&this)?);
-        let page = store.list(&self.place(&bucket), cursor).await;
+        let page = self.0.used().statement(store.list(&self.place(&bucket), cursor)).await;
         Ok(page
             .map(|(keys, cursor)| KeyResponse { keys, cursor })
             .map_err(Into::into))
@@ -121,7 +122,7 @@ impl atomics::Host for Keeper<'_> {
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), CasError>> {
         let cas = self.0.table.delete(cas)?;
         let store = self.0.shared::<Store>()?;
-        let swapped = store.swap(&self.place(&cas.bucket), &cas.key, cas.version, value).await;
+        let swapped = self.0.used().statement(store.swap(&self.place(&cas.bucket), &cas.key, cas.version, value)).await;
         Ok(match swapped {
             Ok(Ok(())) => Ok(()),
             // The standard asks for a handle that knows the newest version.
@@ -134,7 +135,7 @@ impl atomics::Host for Keeper<'_> {
 impl atomics::HostCas for Keeper<'_> {
     async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Answer<Resource<Cas>> {
         let (store, bucket) = (self.0.shared::<Store>()?, self.bucket(&bucket)?);
-        let found = store.version(&self.place(&bucket), &key).await;
+        let found = self.0.used().statement(store.version(&self.place(&bucket), &key)).await;
         match found {
             Ok(version) => Ok(Ok(self.0.table.push(Cas { bucket, key, version })?)),
             Err(refused) => Ok(Err(refused.into())),
@@ -149,7 +150,7 @@ impl atomics::HostCas for Keeper<'_> {
             let cas = self.0.table.get(&this)?;
             (cas.bucket.clone(), cas.key.clone())
         };
-        let found = match store.get(&self.place(&bucket), &key).await {
+        let found = match self.0.used().statement(store.get(&self.place(&bucket), &key)).await {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused.into())),
         };
@@ -170,7 +171,7 @@ impl batch::Host for Keeper<'_> {
         keys: Vec<String>,
     ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
         let (store, bucket) = (self.0.shared::<Store>()?, self.bucket(&bucket)?);
-        let found = match store.get_many(&self.place(&bucket), &keys).await {
+        let found = match self.0.used().statement(store.get_many(&self.place(&bucket), &keys)).await {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused.into())),
         };

@@ -32,7 +32,7 @@ use wasmtime::component::{HasData, Linker};
 
 pub use config::Config;
 pub use host::{Bucket, Cas, Keeper};
-pub use tables::{MAKE, Tables, Unavailable};
+pub use tables::{Tables, Unavailable};
 
 use store::Store;
 

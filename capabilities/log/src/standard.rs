@@ -94,7 +94,7 @@ mod tests {
             shared: Shared::default(),
         };
         let logs = Arc::new(Logs::default());
-        let guest = Guest::new(Arc::new(release), Arc::new(invocation), logs.clone(), 100);
+        let guest = Guest::new(Arc::new(release), Arc::new(invocation), logs.clone());
         let mut store = Store::new(&engine, guest);
         let component = Component::new(&engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
         let instance = linker.instantiate(&mut store, &component).unwrap();

@@ -10,6 +10,7 @@ use argon2::{
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use serde::Deserialize;
+use terrace_compute_capability::Used;
 use terrace_ground_ids::TenantId;
 use tokio::sync::Semaphore;
 
@@ -103,14 +104,14 @@ impl Hasher {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::TooLong`], [`Error::Busy`].
-    pub async fn hash(&self, tenant: &TenantId, password: String) -> Result<String, Error> {
+    pub async fn hash(&self, tenant: &TenantId, used: &Arc<Used>, password: String) -> Result<String, Error> {
         if password.chars().count() < CHARACTERS_MIN {
             return Err(Error::TooShort);
         }
         if password.len() > BYTES_MAX {
             return Err(Error::TooLong);
         }
-        self.compute(tenant, move || hash(password.as_bytes())).await?
+        self.compute(tenant, used, move || hash(password.as_bytes())).await?
     }
 
     /// Whether `password` is the one that `hash` was made of. With no hash (an unknown member) a
@@ -118,17 +119,24 @@ impl Hasher {
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::Busy`], [`Error::MalformedHash`].
-    pub async fn verify(&self, tenant: &TenantId, password: String, hash: Option<String>) -> Result<bool, Error> {
+    pub async fn verify(
+        &self,
+        tenant: &TenantId,
+        used: &Arc<Used>,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Error> {
         if password.len() > BYTES_MAX {
             return Err(Error::TooLong);
         }
-        self.compute(tenant, move || verify(password.as_bytes(), hash.as_deref()))
+        self.compute(tenant, used, move || verify(password.as_bytes(), hash.as_deref()))
             .await?
     }
 
     async fn compute<T: Send + 'static>(
         &self,
         tenant: &TenantId,
+        used: &Arc<Used>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let place = self.place(tenant)?;
@@ -136,9 +144,10 @@ impl Hasher {
         let running = self.running.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
         // The permits move into the closure: a caller that gives up does not free a thread that is
         // still computing.
+        let used = used.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _permits = (admitted, running, place);
-            work()
+            used.on_this_thread(work)
         });
         task.await.map_err(|_| Error::Busy)
     }
@@ -209,14 +218,23 @@ mod tests {
         });
         let held: Vec<_> = (0..2).map(|_| hasher.place(&tenant()).unwrap()).collect();
         assert_eq!(
-            hasher.verify(&tenant(), "long enough".to_owned(), None).await,
+            hasher
+                .verify(&tenant(), &Arc::default(), "long enough".to_owned(), None)
+                .await,
             Err(Error::Busy)
         );
         let other = TenantId::random();
-        assert_eq!(hasher.verify(&other, "long enough".to_owned(), None).await, Ok(false));
+        assert_eq!(
+            hasher
+                .verify(&other, &Arc::default(), "long enough".to_owned(), None)
+                .await,
+            Ok(false)
+        );
         drop(held);
         assert_eq!(
-            hasher.verify(&tenant(), "long enough".to_owned(), None).await,
+            hasher
+                .verify(&tenant(), &Arc::default(), "long enough".to_owned(), None)
+                .await,
             Ok(false)
         );
     }
@@ -224,16 +242,26 @@ mod tests {
     #[tokio::test]
     async fn a_hash_knows_its_own_password_and_no_other() {
         let hasher = hasher(8);
-        let hash = hasher.hash(&tenant(), "correct horse".to_owned()).await.unwrap();
+        let hash = hasher
+            .hash(&tenant(), &Arc::default(), "correct horse".to_owned())
+            .await
+            .unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert_eq!(
             hasher
-                .verify(&tenant(), "correct horse".to_owned(), Some(hash.clone()))
+                .verify(
+                    &tenant(),
+                    &Arc::default(),
+                    "correct horse".to_owned(),
+                    Some(hash.clone())
+                )
                 .await,
             Ok(true)
         );
         assert_eq!(
-            hasher.verify(&tenant(), "wrong horse".to_owned(), Some(hash)).await,
+            hasher
+                .verify(&tenant(), &Arc::default(), "wrong horse".to_owned(), Some(hash))
+                .await,
             Ok(false)
         );
     }
@@ -242,7 +270,7 @@ mod tests {
     async fn nobody_signs_in_as_an_unknown_member() {
         assert_eq!(
             hasher(8)
-                .verify(&tenant(), "nobody has this password".to_owned(), None)
+                .verify(&tenant(), &Arc::default(), "nobody has this password".to_owned(), None)
                 .await,
             Ok(false)
         );
@@ -252,23 +280,42 @@ mod tests {
     async fn the_one_that_finds_the_queue_full_is_told_so_at_once() {
         let hasher = Arc::new(hasher(0));
         let held = hasher.admitted.clone().acquire_owned().await.unwrap();
-        assert_eq!(hasher.hash(&tenant(), "long enough".to_owned()).await, Err(Error::Busy));
+        assert_eq!(
+            hasher.hash(&tenant(), &Arc::default(), "long enough".to_owned()).await,
+            Err(Error::Busy)
+        );
         drop(held);
-        assert!(hasher.hash(&tenant(), "long enough".to_owned()).await.is_ok());
+        assert!(
+            hasher
+                .hash(&tenant(), &Arc::default(), "long enough".to_owned())
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test]
     async fn lengths_are_checked_before_any_work() {
         let hasher = hasher(8);
-        assert_eq!(hasher.hash(&tenant(), "short".to_owned()).await, Err(Error::TooShort));
-        assert_eq!(hasher.hash(&tenant(), "x".repeat(513)).await, Err(Error::TooLong));
         assert_eq!(
-            hasher.verify(&tenant(), "x".repeat(513), None).await,
+            hasher.hash(&tenant(), &Arc::default(), "short".to_owned()).await,
+            Err(Error::TooShort)
+        );
+        assert_eq!(
+            hasher.hash(&tenant(), &Arc::default(), "x".repeat(513)).await,
+            Err(Error::TooLong)
+        );
+        assert_eq!(
+            hasher.verify(&tenant(), &Arc::default(), "x".repeat(513), None).await,
             Err(Error::TooLong)
         );
         assert_eq!(
             hasher
-                .verify(&tenant(), "long enough".to_owned(), Some("plain".to_owned()))
+                .verify(
+                    &tenant(),
+                    &Arc::default(),
+                    "long enough".to_owned(),
+                    Some("plain".to_owned())
+                )
                 .await,
             Err(Error::MalformedHash)
         );

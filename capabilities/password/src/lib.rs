@@ -65,7 +65,7 @@ impl password::Host for Asker<'_> {
     async fn hash(&mut self, password: String) -> wasmtime::Result<Result<String, password::Error>> {
         let hasher = self.0.shared::<Hasher>()?;
         let tenant = self.0.invocation().tenant.id.clone();
-        Ok(hasher.hash(&tenant, password).await.map_err(Into::into))
+        Ok(hasher.hash(&tenant, self.0.used(), password).await.map_err(Into::into))
     }
 
     async fn verify(
@@ -75,7 +75,10 @@ impl password::Host for Asker<'_> {
     ) -> wasmtime::Result<Result<bool, password::Error>> {
         let hasher = self.0.shared::<Hasher>()?;
         let tenant = self.0.invocation().tenant.id.clone();
-        Ok(hasher.verify(&tenant, password, hash).await.map_err(Into::into))
+        Ok(hasher
+            .verify(&tenant, self.0.used(), password, hash)
+            .await
+            .map_err(Into::into))
     }
 }
 

@@ -61,6 +61,7 @@ impl From<router::Error> for Error {
             router::ErrorKind::Unavailable => ErrorKind::Unavailable,
             router::ErrorKind::BadValue => ErrorKind::BadValue,
             router::ErrorKind::Limit => ErrorKind::Limit,
+            router::ErrorKind::Unsealed => ErrorKind::Unsealed,
             router::ErrorKind::Other => ErrorKind::Other,
         };
         Self {

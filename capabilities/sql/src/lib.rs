@@ -17,9 +17,11 @@ pub mod bindings {
 }
 
 mod convert;
+mod seals;
 pub mod standard;
 mod transactions;
 
+pub use seals::Seals;
 pub use transactions::{TransactionHandle, buffer};
 
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub struct Sql {
 pub(crate) struct Database {
     pub(crate) router: Arc<Router>,
     pub(crate) on_publish: OnPublish,
+    seals: Arc<Seals>,
 }
 
 impl Sql {
@@ -49,8 +52,17 @@ impl Sql {
     /// rings a bell.
     pub fn new(router: Arc<Router>, on_publish: OnPublish) -> Self {
         Self {
-            database: Arc::new(Database { router, on_publish }),
+            database: Arc::new(Database {
+                router,
+                on_publish,
+                seals: Arc::default(),
+            }),
         }
+    }
+
+    /// The seals of releases: who loads a sealed one gives its list here, before it serves.
+    pub fn seals(&self) -> Arc<Seals> {
+        Arc::clone(&self.database.seals)
     }
 }
 
@@ -89,7 +101,7 @@ pub(crate) fn principal(invocation: &Invocation) -> Principal {
 }
 
 impl Connection<'_> {
-    /// Runs one statement in a transaction of its own.
+    /// Runs one statement in a transaction of its own, if the release may send it.
     async fn statement(
         &mut self,
         statement: &str,
@@ -97,10 +109,28 @@ impl Connection<'_> {
     ) -> wasmtime::Result<router::Result<router::Rows>> {
         let database = self.0.shared::<Database>()?;
         let invocation = self.0.invocation();
-        Ok(database
+        if let Err(unsealed) = database.seals.check(&database.router, invocation, statement) {
+            return Ok(Err(unsealed));
+        }
+        let principal = principal(invocation);
+        let asking = database
             .router
-            .query(&principal(invocation), invocation.deadline, statement, params)
-            .await)
+            .query(&principal, invocation.deadline, statement, params);
+        Ok(self.0.used().statement(asking).await)
+    }
+
+    fn admits(&self, statement: &str) -> wasmtime::Result<Result<(), Error>> {
+        let database = self.0.shared::<Database>()?;
+        Ok(database.admits(self.0.invocation(), statement))
+    }
+}
+
+impl Database {
+    /// Whether the release that runs may send this: anything, unless it is sealed.
+    fn admits(&self, invocation: &Invocation, statement: &str) -> Result<(), Error> {
+        self.seals
+            .check(&self.router, invocation, statement)
+            .map_err(Into::into)
     }
 }
 
@@ -123,16 +153,88 @@ impl sql::HostTransaction for Connection<'_> {
         statement: String,
         params: Vec<Value>,
     ) -> wasmtime::Result<Result<Rows, Error>> {
+        if let Err(unsealed) = self.admits(&statement)? {
+            return Ok(Err(unsealed));
+        }
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
+        let used = self.0.used().clone();
         let open = match transactions::open(self.0, &this)? {
             Ok(open) => open,
             Err(over) => return Ok(Err(over)),
         };
-        Ok(open
-            .query(&statement, &params)
+        let rows = used.statement(open.query(&statement, &params)).await;
+        Ok(rows.map(Into::into).map_err(Into::into))
+    }
+
+    async fn savepoint(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<Result<u32, Error>> {
+        let used = self.0.used().clone();
+        used.statement(transactions::savepoint(self.0, &this)).await
+    }
+
+    async fn rollback_to(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        savepoint: u32,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let used = self.0.used().clone();
+        used.statement(transactions::rollback_to(self.0, &this, savepoint))
             .await
-            .map(Into::into)
-            .map_err(Into::into))
+    }
+
+    async fn release(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        savepoint: u32,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let used = self.0.used().clone();
+        Ok(match transactions::open(self.0, &this)? {
+            Ok(open) => used.statement(open.release(savepoint)).await.map_err(Into::into),
+            Err(over) => Err(over),
+        })
+    }
+
+    async fn scan(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        statement: String,
+        params: Vec<Value>,
+    ) -> wasmtime::Result<Result<u32, Error>> {
+        if let Err(unsealed) = self.admits(&statement)? {
+            return Ok(Err(unsealed));
+        }
+        let params: Vec<_> = params.into_iter().map(Into::into).collect();
+        let used = self.0.used().clone();
+        Ok(match transactions::open(self.0, &this)? {
+            Ok(open) => used
+                .statement(open.scan(&statement, &params))
+                .await
+                .map(|scan| scan.number())
+                .map_err(Into::into),
+            Err(over) => Err(over),
+        })
+    }
+
+    async fn next(
+        &mut self,
+        this: Resource<TransactionHandle>,
+        scan: u32,
+    ) -> wasmtime::Result<Result<Option<Rows>, Error>> {
+        let used = self.0.used().clone();
+        Ok(match transactions::open(self.0, &this)? {
+            Ok(open) => used
+                .statement(open.next(scan))
+                .await
+                .map(|rows| rows.map(Into::into))
+                .map_err(Into::into),
+            Err(over) => Err(over),
+        })
+    }
+
+    async fn close(&mut self, this: Resource<TransactionHandle>, scan: u32) -> wasmtime::Result<()> {
+        if let Ok(open) = transactions::open(self.0, &this)? {
+            open.close(scan);
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<Result<(), Error>> {
@@ -141,7 +243,7 @@ impl sql::HostTransaction for Connection<'_> {
 
     async fn rollback(&mut self, this: Resource<TransactionHandle>) -> wasmtime::Result<()> {
         if let Some(open) = transactions::close(self.0, this)? {
-            open.rollback().await;
+            self.0.used().statement(open.rollback()).await;
         }
         Ok(())
     }

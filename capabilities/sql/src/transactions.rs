@@ -32,6 +32,8 @@ struct Open {
     number: u64,
     transaction: Transaction,
     events: Vec<NewEvent>,
+    /// How many events there were at each savepoint.
+    marks: Vec<(u32, usize)>,
 }
 
 fn error(kind: ErrorKind, message: &str) -> Error {
@@ -57,7 +59,9 @@ pub(crate) async fn begin(guest: &mut Guest) -> wasmtime::Result<Result<Resource
         )));
     }
     let invocation = guest.invocation();
-    let transaction = match database.router.begin(&principal(invocation), invocation.deadline).await {
+    let principal = principal(invocation);
+    let beginning = database.router.begin(&principal, invocation.deadline);
+    let transaction = match guest.used().statement(beginning).await {
         Ok(transaction) => transaction,
         Err(error) => return Ok(Err(error.into())),
     };
@@ -67,6 +71,7 @@ pub(crate) async fn begin(guest: &mut Guest) -> wasmtime::Result<Result<Resource
         number,
         transaction,
         events: Vec::new(),
+        marks: Vec::new(),
     });
     Ok(Ok(handle))
 }
@@ -85,6 +90,41 @@ pub(crate) fn open<'a>(
     handle: &Resource<TransactionHandle>,
 ) -> wasmtime::Result<Result<&'a mut Transaction, Error>> {
     Ok(find(guest, handle)?.map(|open| &mut open.transaction).ok_or_else(over))
+}
+
+pub(crate) async fn savepoint(
+    guest: &mut Guest,
+    handle: &Resource<TransactionHandle>,
+) -> wasmtime::Result<Result<u32, Error>> {
+    let Some(open) = find(guest, handle)? else {
+        return Ok(Err(over()));
+    };
+    Ok(match open.transaction.savepoint().await {
+        Ok(savepoint) => {
+            open.marks.push((savepoint.number(), open.events.len()));
+            Ok(savepoint.number())
+        }
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Takes the events since the savepoint back, too: what did not happen is not told.
+pub(crate) async fn rollback_to(
+    guest: &mut Guest,
+    handle: &Resource<TransactionHandle>,
+    savepoint: u32,
+) -> wasmtime::Result<Result<(), Error>> {
+    let Some(open) = find(guest, handle)? else {
+        return Ok(Err(over()));
+    };
+    if let Err(error) = open.transaction.rollback_to(savepoint).await {
+        return Ok(Err(error.into()));
+    }
+    open.marks.retain(|(number, _)| *number <= savepoint);
+    if let Some((_, events)) = open.marks.last() {
+        open.events.truncate(*events);
+    }
+    Ok(Ok(()))
 }
 
 /// Takes a transaction out of the request, and its handle from the guest.
@@ -114,7 +154,9 @@ pub(crate) async fn commit(
     let consumed = invocation
         .delivery
         .filter(|_| !guest.slot::<Transactions>().has_consumed);
-    let results = match open.transaction.commit(&epilogue(&open.events, consumed)).await {
+    let epilogue = epilogue(&open.events, consumed);
+    let committing = open.transaction.commit(&epilogue);
+    let results = match guest.used().statement(committing).await {
         Ok(results) => results,
         Err(error) => return Ok(Err(error.into())),
     };

@@ -23,7 +23,7 @@ struct Shown {
 }
 
 #[derive(Deserialize)]
-struct Line {
+pub(super) struct Line {
     at: String,
     service: String,
     tenant: String,
@@ -84,7 +84,7 @@ impl Level {
 
 impl Line {
     /// `12:03:04.123 ERROR tasks acme req_7f3k the service trapped: ...`, in the local time zone.
-    fn render(&self, style: Style) -> String {
+    pub(super) fn render(&self, style: Style) -> String {
         let time = self.at.parse::<Timestamp>().map_or_else(
             |_| tame(&self.at),
             |at| at.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string(),

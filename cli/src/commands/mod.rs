@@ -1,14 +1,19 @@
 //! One file for each noun: asks the API and shows the answer.
 
+mod archive;
 mod deploy;
+mod invoke;
 mod login;
 mod logs;
 mod meters;
+mod operations;
+mod release;
 mod service;
 mod setting;
 mod site;
 mod status;
 mod tenant;
+mod usage;
 
 use std::time::Duration;
 
@@ -34,11 +39,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Tenant(command) => tenant::run(&api(&global)?, output, command),
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
-        Command::Deploy(folder) => deploy::run(&api(&global)?, output, &folder.folder, None),
+        Command::Deploy(options) => deploy::run(&api(&global)?, output, &options, None),
+        Command::Rollback { service, to, force } => {
+            release::rollback(&api(&global)?, output, &service, to.as_deref(), force)
+        }
+        Command::Invoke(options) => invoke::run(&api(&global)?, output, &options),
+        Command::Release(command) => release::run(&api(&global)?, output, command),
         Command::Logs(options) => logs::run(&api(&global)?, output, &options),
         Command::Secret(command) => setting::secret(&api(&global)?, output, command),
         Command::Config(command) => setting::config(&api(&global)?, output, command),
         Command::Meters(options) => meters::run(&api(&global)?, output, options.watch),
+        Command::Usage(options) => usage::run(&api(&global)?, output, &options),
         Command::Status => status::run(connection::find(&global)?, output),
         Command::Login(options) => login::run(global, output, options),
         Command::Completions { shell } => {

@@ -16,14 +16,33 @@ use crate::{
     table::{Table, tame},
 };
 
-const PATH: &str = "/api/control/services";
+pub(super) const PATH: &str = "/api/control/services";
 
 #[derive(Deserialize)]
 struct Shown {
     name: String,
     title: String,
     current: Option<Release>,
+    canary: Option<Canary>,
     releases: Vec<Release>,
+    history: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct Canary {
+    release: String,
+    share_percent: Option<f64>,
+    tenants: u64,
+    since: String,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    release: String,
+    happened: String,
+    detail: String,
+    by: String,
+    at: String,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +52,8 @@ struct Release {
     size_bytes: u64,
     sha256: String,
     capabilities: Vec<String>,
+    uploaded_by: String,
+    error: Option<String>,
     created_at: String,
 }
 
@@ -40,7 +61,7 @@ pub(crate) fn run(api: &Api, output: Output, command: Service) -> Result<(), Fai
     match command {
         Service::List => list(api, output),
         Service::Show { service } => show(api, output, &service),
-        Service::Deploy(folder) => deploy::run(api, output, &folder.folder, Some(Kind::Service)),
+        Service::Deploy(options) => deploy::run(api, output, &options, Some(Kind::Service)),
         Service::Activate { service, release } => activate(api, output, &service, &release),
     }
 }
@@ -122,7 +143,7 @@ fn activate(api: &Api, output: Output, service: &str, release: &str) -> Result<(
 
 fn print(output: Output, service: &Shown) -> Result<(), Failure> {
     output.line(&format!("{} ({})\n", tame(&service.title), service.name))?;
-    let mut table = Table::new(&["release", "state", ">size", "sha256", "capabilities", "deployed"]);
+    let mut table = Table::new(&["release", "state", ">size", "sha256", "capabilities", "deployed", "by"]);
     let now = Timestamp::now();
     for release in &service.releases {
         table.row([
@@ -132,9 +153,41 @@ fn print(output: Output, service: &Shown) -> Result<(), Failure> {
             release.sha256.chars().take(12).collect(),
             release.capabilities.join(" "),
             figures::ago(&release.created_at, now),
+            release.uploaded_by.clone(),
         ]);
     }
-    output.table(&table, "It has no release yet.")
+    output.table(&table, "It has no release yet.")?;
+    if let Some(canary) = &service.canary {
+        let share = canary
+            .share_percent
+            .map_or_else(String::new, |share| format!(" ({share} %)"));
+        output.line(&format!(
+            "\n{} is a canary for {} tenants{share}, since {}",
+            canary.release,
+            canary.tenants,
+            figures::ago(&canary.since, now)
+        ))?;
+    }
+    for release in &service.releases {
+        if let Some(error) = &release.error {
+            output.line(&format!("\n{} failed: {}", release.id, tame(error)))?;
+        }
+    }
+    if service.history.is_empty() {
+        return Ok(());
+    }
+    output.line("")?;
+    let mut table = Table::new(&["when", "what", "release", "by", "more"]);
+    for event in &service.history {
+        table.row([
+            figures::ago(&event.at, now),
+            event.happened.clone(),
+            event.release.clone(),
+            event.by.clone(),
+            event.detail.clone(),
+        ]);
+    }
+    output.table(&table, "")
 }
 
 #[cfg(test)]

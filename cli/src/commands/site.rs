@@ -5,7 +5,14 @@ use serde::Deserialize;
 
 use super::deploy;
 use crate::{
-    api::Api, arguments::Site, bundle::Kind, failure::Failure, figures, output::Output, progress, table::Table,
+    api::Api,
+    arguments::{Deploy, Site},
+    bundle::Kind,
+    failure::Failure,
+    figures,
+    output::Output,
+    progress,
+    table::Table,
 };
 
 #[derive(Deserialize)]
@@ -27,7 +34,7 @@ struct Build {
 pub(crate) fn run(api: &Api, output: Output, command: Site) -> Result<(), Failure> {
     match command {
         Site::List => list(api, output),
-        Site::Deploy(folder) => deploy::run(api, output, &folder.folder, Some(Kind::Site)),
+        Site::Deploy(folder) => deploy::run(api, output, &Deploy::of_site(folder.folder), Some(Kind::Site)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `terrace tenant`: list, show, create, delete.
+//! `terrace tenant`: list, show, create, delete. What else is done to tenants is in operations.rs and archive.rs.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::segment;
+use super::{archive, operations, segment};
 use crate::{
     api::Api,
     arguments::{CreateTenant, Tenant},
@@ -18,19 +18,20 @@ use crate::{
     table::{Table, tame},
 };
 
-const PATH: &str = "/api/control/tenants";
+pub(super) const PATH: &str = "/api/control/tenants";
 
 #[derive(Deserialize)]
-struct Shown {
-    id: String,
-    slug: String,
-    name: String,
-    plan: String,
-    state: String,
-    host: String,
+pub(super) struct Shown {
+    pub(super) id: String,
+    pub(super) slug: String,
+    pub(super) name: String,
+    pub(super) plan: String,
+    pub(super) state: String,
+    pub(super) host: String,
     placement: Placement,
     created_at: String,
     owner: Option<Owner>,
+    operation: Option<operations::Operation>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +52,16 @@ pub(crate) fn run(api: &Api, output: Output, command: Tenant) -> Result<(), Fail
         Tenant::List => list(api, output),
         Tenant::Show(name) => show(api, output, &name.tenant),
         Tenant::Create(options) => create(api, output, options),
+        Tenant::Suspend(name) => operations::suspend(api, output, &name.tenant),
+        Tenant::Resume(name) => operations::resume(api, output, &name.tenant),
+        Tenant::Plan { tenant, plan } => operations::plan(api, output, &tenant.tenant, &plan),
+        Tenant::Rename(options) => operations::rename(api, output, options),
+        Tenant::Export(options) => archive::export(api, output, options),
+        Tenant::Import(options) => archive::import(api, output, options),
+        Tenant::Restore(options) => archive::restore(api, output, options),
+        Tenant::Evidence(name) => evidence(api, output, &name.tenant),
+        Tenant::Operations { tenant } => operations::list(api, output, tenant.as_deref()),
+        Tenant::Finish(name) => operations::finish(api, output, &name.tenant),
         Tenant::Delete { tenant, yes } => delete(api, output, &tenant.tenant, yes),
     }
 }
@@ -94,7 +105,13 @@ fn list(api: &Api, output: Output) -> Result<(), Failure> {
 }
 
 fn show(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
-    let answer = api.get(&format!("{PATH}/{}", segment(tenant)))?;
+    let answer = match api.get(&format!("{PATH}/{}", segment(tenant))) {
+        // By its id, one that was deleted can still be shown: what is left of it.
+        Err(failure) if failure.exit_code() == 3 && tenant.starts_with("t_") => {
+            return evidence(api, output, tenant).map_err(|_| failure);
+        }
+        answer => answer?,
+    };
     if output.json {
         return output.json(&answer);
     }
@@ -117,7 +134,12 @@ fn sheet(tenant: &Shown, output: Output, now: Timestamp) -> String {
             format!("{} ({})", figures::ago(&tenant.created_at, now), tenant.created_at),
         ),
     ];
+    let doing = tenant
+        .operation
+        .as_ref()
+        .map(|operation| ("Doing", operation.sentence()));
     rows.into_iter()
+        .chain(doing)
         .map(|(name, value)| format!("{}{}\n", output.style.dim(&format!("{name:<9}")), tame(&value)))
         .collect()
 }
@@ -173,40 +195,86 @@ fn request(options: CreateTenant, mut stdin: impl io::Read) -> Result<Value, Fai
 
 fn delete(api: &Api, output: Output, tenant: &str, yes: bool) -> Result<(), Failure> {
     if !yes {
-        confirm(api, tenant)?;
+        let known = Shown::deserialize(&api.get(&format!("{PATH}/{}", segment(tenant)))?)?;
+        let warning = format!(
+            "This deletes {} ({}), its {} schemas and all data in them. There is no way back.",
+            tame(&known.name),
+            known.id,
+            known.placement.schemas.len()
+        );
+        confirm(&warning, &known.slug)?;
     }
-    progress::waiting("Deleting the tenant", || {
+    let deleted = progress::waiting("Deleting the tenant", || {
         api.delete(&format!("{PATH}/{}", segment(tenant)))
     })?;
     if output.json {
-        output.json(&json!({ "deleted": tenant }))
-    } else {
-        output.line(&format!("Deleted {tenant}"))
+        return output.json(&deleted);
     }
+    output.line(&format!(
+        "Deleted {tenant}: {}\nThe proof stays: terrace tenant evidence {}",
+        removed(&deleted["evidence"]),
+        deleted["id"].as_str().unwrap_or_default()
+    ))
 }
 
-fn confirm(api: &Api, tenant: &str) -> Result<(), Failure> {
+/// What a deletion removed, in one line.
+fn removed(evidence: &Value) -> String {
+    let many = |what: &str| evidence[what].as_array().map_or(0, Vec::len);
+    let count = |what: &str| evidence[what].as_u64().unwrap_or(0);
+    format!(
+        "{} schemas, {} roles, {} tables, {} rows, {} events; {} left",
+        many("schemas"),
+        many("roles"),
+        count("tables"),
+        count("rows"),
+        count("events"),
+        count("left"),
+    )
+}
+
+fn evidence(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
+    let deleted = api.get(&format!("{PATH}/{}/evidence", segment(tenant)))?;
+    if output.json {
+        return output.json(&deleted);
+    }
+    let text = |what: &str| deleted[what].as_str().unwrap_or("the platform").to_owned();
+    let at = text("deleted_at");
+    let list = |what: &str| {
+        let names = deleted["evidence"][what].as_array().into_iter().flatten();
+        names.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let rows = [
+        ("Tenant", text("id")),
+        ("State", "deleted; only this record is left".to_owned()),
+        ("Deleted", format!("{} ({at})", figures::ago(&at, Timestamp::now()))),
+        ("By", text("deleted_by")),
+        ("Removed", removed(&deleted["evidence"])),
+        ("Schemas", list("schemas")),
+        ("Roles", list("roles")),
+    ];
+    let sheet: String = rows
+        .into_iter()
+        .map(|(name, value)| format!("{}{}\n", output.style.dim(&format!("{name:<9}")), tame(&value)))
+        .collect();
+    output.text(&sheet)
+}
+
+/// Asks to type the slug of a tenant before something is done to it.
+pub(super) fn confirm(warning: &str, slug: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Usage(
-            "deleting a tenant asks for its slug, and there is no terminal to ask on; give --yes".to_owned(),
+            "this asks for the tenant's slug, and there is no terminal to ask on; give --yes".to_owned(),
         ));
     }
-    let tenant = Shown::deserialize(&api.get(&format!("{PATH}/{}", segment(tenant)))?)?;
-    let schemas = tenant.placement.schemas.len();
     let mut stderr = io::stderr().lock();
-    write!(
-        stderr,
-        "This deletes {} ({}), its {schemas} schemas and all data in them. There is no way back.\nType its slug to go on: ",
-        tame(&tenant.name),
-        tenant.id
-    )?;
+    write!(stderr, "{warning}\nType its slug ({slug}) to go on: ")?;
     stderr.flush()?;
     let mut typed = String::new();
     io::stdin().read_line(&mut typed)?;
-    if typed.trim() == tenant.slug {
+    if typed.trim() == slug {
         Ok(())
     } else {
-        Err(anyhow::anyhow!("`{}` is not the slug; nothing was deleted", typed.trim()).into())
+        Err(anyhow::anyhow!("`{}` is not the slug; nothing was changed", typed.trim()).into())
     }
 }
 

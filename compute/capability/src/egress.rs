@@ -14,7 +14,11 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
 };
 
-use crate::{Invocation, Level, Release, logs::RequestLog};
+use crate::{
+    Invocation, Level, Release, Used,
+    logs::RequestLog,
+    usage::{received, sent},
+};
 
 /// Bytes that a guest may hand over in one write to a body.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -86,6 +90,7 @@ pub(crate) struct Hooks {
     release: Arc<Release>,
     invocation: Arc<Invocation>,
     log: Arc<Mutex<RequestLog>>,
+    used: Arc<Used>,
     sent: u32,
     /// There while a request is served that has sent something.
     running: Option<watch::Sender<()>>,
@@ -97,13 +102,15 @@ impl Hooks {
             release,
             invocation,
             log,
+            used: Arc::default(),
             sent: 0,
             running: None,
         }
     }
 
-    pub(crate) fn begin(&mut self, invocation: Arc<Invocation>) {
+    pub(crate) fn begin(&mut self, invocation: Arc<Invocation>, used: Arc<Used>) {
         self.invocation = invocation;
+        self.used = used;
         self.sent = 0;
     }
 
@@ -139,8 +146,9 @@ impl WasiHttpHooks for Hooks {
             return Box::new(async { Err(HttpError::HttpRequestDenied) });
         };
         let running = self.running.get_or_insert_with(|| watch::Sender::new(()));
+        let used = self.used.clone();
         let asked = Asked {
-            request,
+            request: request.map(|body| sent(body, used.clone())),
             options,
             release: self.release.clone(),
             invocation: self.invocation.clone(),
@@ -159,7 +167,7 @@ impl WasiHttpHooks for Hooks {
                 refusal.code
             })?;
             let done: Box<dyn Future<Output = Result<(), HttpError>> + Send> = Box::new(async { Ok(()) });
-            Ok((response, done))
+            Ok((response.map(|body| received(body, used)), done))
         })
     }
 

@@ -11,15 +11,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::{
-    Invocation, Level, Limits, Logs, Memory, Shared,
+    Invocation, Level, Limits, Logs, Memory, Shared, Used,
     egress::Hooks,
     logs::{Output, RequestLog},
 };
 
-/// In-memory size of all the header fields of one message, in bytes.
-const FIELDS_BYTES_MAX: usize = 64 << 10;
-/// Resources (streams, bodies, transactions, pollables) that a guest may hold at once.
-const RESOURCES_MAX: usize = 1_024;
 /// Random bytes that one call may ask for. Making them takes the processor, and nothing interrupts it.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
@@ -46,6 +42,7 @@ pub struct Guest {
     pub table: ResourceTable,
     /// The memory of the instance.
     pub memory: Memory,
+    used: Arc<Used>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Hooks,
@@ -55,11 +52,12 @@ pub struct Guest {
 
 impl Guest {
     /// The data for a fresh store. The tenant of `invocation` is its tenant for good.
-    pub fn new(release: Arc<Release>, invocation: Arc<Invocation>, logs: Arc<Logs>, table_elements_max: usize) -> Self {
+    pub fn new(release: Arc<Release>, invocation: Arc<Invocation>, logs: Arc<Logs>) -> Self {
+        let limits = &release.limits;
         let log = Arc::new(Mutex::new(RequestLog::new(
             logs,
             invocation.clone(),
-            release.limits.log_bytes(),
+            limits.log_bytes(),
         )));
         let mut wasi = WasiCtx::builder();
         wasi.stdout(Output(log.clone()))
@@ -69,14 +67,15 @@ impl Guest {
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM_BYTES_MAX);
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(FIELDS_BYTES_MAX);
+        http.set_field_size_limit(limits.headers_bytes());
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        table.set_max_capacity(limits.handles as usize);
         Self {
-            memory: Memory::new(release.limits.memory_bytes(), table_elements_max),
+            memory: Memory::new(limits.memory_bytes(), limits.table_elements as usize),
             egress: Hooks::new(release.clone(), invocation.clone(), log.clone()),
             release,
             invocation,
+            used: Arc::default(),
             table,
             wasi: wasi.build(),
             http,
@@ -97,7 +96,8 @@ impl Guest {
         );
         self.memory.begin();
         self.log().begin(invocation.clone(), self.release.limits.log_bytes());
-        self.egress.begin(invocation.clone());
+        self.used = Arc::default();
+        self.egress.begin(invocation.clone(), self.used.clone());
         self.invocation = invocation;
     }
 
@@ -112,6 +112,11 @@ impl Guest {
     /// The request that is being served.
     pub fn invocation(&self) -> &Arc<Invocation> {
         &self.invocation
+    }
+
+    /// What is done on behalf of that request, for a capability to add to.
+    pub fn used(&self) -> &Arc<Used> {
+        &self.used
     }
 
     /// The release that serves it.

@@ -6,9 +6,12 @@
 //! on, so another wasmtime or other settings never meet an old file.
 
 use std::{
+    collections::HashSet,
     hash::{Hash as _, Hasher},
     io::Write as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
 };
 
 use data_encoding::HEXLOWER;
@@ -25,6 +28,7 @@ const MAC_BYTES: usize = 32;
 pub(crate) struct Artefacts {
     dir: Option<PathBuf>,
     key: [u8; 32],
+    compiled: AtomicU64,
 }
 
 impl Artefacts {
@@ -40,6 +44,7 @@ impl Artefacts {
         Ok(Self {
             dir: config.cache_dir.clone(),
             key,
+            compiled: AtomicU64::new(0),
         })
     }
 
@@ -47,20 +52,56 @@ impl Artefacts {
     /// seconds of CPU when it compiles; call it where blocking is fine.
     pub(crate) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, Error> {
         let Some(dir) = &self.dir else {
+            self.compiled.fetch_add(1, Ordering::Relaxed);
             return Component::from_binary(engine, bytes).map_err(|error| Error::Compile(format!("{error:#}")));
         };
-        let path = dir.join(name(engine, bytes));
+        let path = dir.join(name(engine, &HEXLOWER.encode(&Sha256::digest(bytes))));
         if let Some(component) = self.load(engine, &path) {
             return Ok(component);
         }
+        let start = Instant::now();
         let code = engine
             .precompile_component(bytes)
             .map_err(|error| Error::Compile(format!("{error:#}")))?;
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(path = %path.display(), "Compiled a component of {} KiB in {:.1?}", bytes.len() >> 10, start.elapsed());
         if let Err(error) = self.store(&path, &code) {
             // The service runs all the same; it will be compiled again at the next start.
             tracing::warn!(%error, path = %path.display(), "Could not keep a compiled service");
         }
         self.deserialize(engine, &code)
+    }
+
+    /// The code of the component with this hash, when this installation has compiled it before.
+    pub(crate) fn compiled_before(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        // A name that is no hash is nothing of ours, and might lead out of the folder.
+        let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let dir = self.dir.as_ref().filter(|_| is_hash)?;
+        self.load(engine, &dir.join(name(engine, sha256)))
+    }
+
+    /// How many components were compiled here.
+    pub(crate) fn compiled(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    /// Removes files of components that are not among these hashes. What is not ours to name stays.
+    pub(crate) fn keep(&self, components: &HashSet<String>) -> usize {
+        let entries = self.dir.as_ref().and_then(|dir| std::fs::read_dir(dir).ok());
+        let mut removed = 0;
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let component = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".cwasm")?.split_once('-'))
+                .map(|(component, _)| component);
+            if component.is_some_and(|component| !components.contains(component))
+                && std::fs::remove_file(entry.path()).is_ok()
+            {
+                removed += 1;
+            }
+        }
+        removed
     }
 
     fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
@@ -108,15 +149,11 @@ impl Artefacts {
 }
 
 /// `<hash of the component>-<hash of the engine>.cwasm`
-fn name(engine: &Engine, bytes: &[u8]) -> String {
+fn name(engine: &Engine, sha256: &str) -> String {
     let mut environment = Sha256Hasher(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut environment);
     let environment = environment.0.finalize();
-    format!(
-        "{}-{}.cwasm",
-        HEXLOWER.encode(&Sha256::digest(bytes)),
-        HEXLOWER.encode(&environment[..16])
-    )
+    format!("{sha256}-{}.cwasm", HEXLOWER.encode(&environment[..16]))
 }
 
 /// Feeds what is hashed to SHA-256: the standard hasher gives 64 bits and may change with the

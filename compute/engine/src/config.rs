@@ -1,8 +1,9 @@
 //! The engine's own settings: how many, how large, where compiled code is kept.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, ops::Deref, path::PathBuf};
 
 use serde::Deserialize;
+use terrace_compute_capability::Limits;
 
 /// Settings of the engine. Every field has a default. What one release may use is in its manifest
 /// (`Limits`); this bounds all of them together.
@@ -18,8 +19,8 @@ pub struct Config {
     pub niceness: u8,
     /// Instances alive at the same time, idle ones included. Default 1,000.
     pub instances_max: u32,
-    /// The most memory that a manifest may ask for, in MiB. Default 256.
-    pub memory_max_mib: u32,
+    /// The most that a manifest may ask for, limit by limit. Default: `Limits::ceiling`.
+    pub ceiling: Ceiling,
     /// Idle instances kept, over all tenants. Default 256.
     pub idle_max: usize,
     /// Idle instances kept for one (tenant, release) on one thread. Default 8.
@@ -33,16 +34,12 @@ pub struct Config {
     /// Requests of one (tenant, service) that may wait for their turn, beyond those that run.
     /// Default 64.
     pub queue_max: usize,
-    /// Memory of the host that one call from a guest may fill with its arguments, in MiB. Default 16.
-    pub hostcall_mib: usize,
     /// Stack of a guest, in KiB. Default 512.
     pub stack_kib: usize,
     /// How much of an instance's memory is cleared by hand when it ends, from its beginning, in KiB.
     /// The rest is given back to the system, page by page, which costs a fault when it is used again.
     /// Default 0, because a Rust service begins with a stack of 1 MiB that it hardly touches.
     pub keep_resident_kib: usize,
-    /// Elements of all tables of an instance together. Default 20,000.
-    pub table_elements_max: usize,
     /// Where compiled services are kept. None, the default, compiles at every start.
     pub cache_dir: Option<PathBuf>,
     /// Authenticates what is in `cache_dir`: compiled code is run as it is, so only what this key
@@ -52,23 +49,52 @@ pub struct Config {
     pub cache_key: Option<[u8; 32]>,
 }
 
+/// What a manifest may ask for at most: the ceiling of each of `Limits`.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceiling(Limits);
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self(Limits::ceiling())
+    }
+}
+
+impl Deref for Ceiling {
+    type Target = Limits;
+
+    fn deref(&self) -> &Limits {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Ceiling {
+    /// What is not named keeps its ceiling, and not the lower default of a manifest.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut limits = Limits::ceiling();
+        for (name, value) in BTreeMap::<String, u32>::deserialize(deserializer)? {
+            if !limits.set(&name, value) {
+                return Err(serde::de::Error::unknown_field(&name, Limits::NAMES));
+            }
+        }
+        Ok(Self(limits))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             threads: 0,
             niceness: 3,
             instances_max: 1_000,
-            memory_max_mib: 256,
+            ceiling: Ceiling::default(),
             idle_max: 256,
             idle_per_tenant_max: 8,
             idle_seconds: 10,
             idle_memory_max_mib: 16,
             uses_max: 10_000,
             queue_max: 64,
-            hostcall_mib: 16,
             stack_kib: 512,
             keep_resident_kib: 0,
-            table_elements_max: 20_000,
             cache_dir: None,
             cache_key: None,
         }

@@ -1,12 +1,19 @@
 //! The engine: loads releases, and answers requests with them.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
-use terrace_compute_capability::{Capability, Invocation, Logs};
+use terrace_compute_capability::{Accounts, Capability, Invocation, Logs};
 use tokio::{sync::oneshot, time::Instant};
+use wasmtime::component::Component;
 use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
 
 use crate::{
@@ -17,6 +24,7 @@ use crate::{
     executor::Executor,
     link::link,
     pool,
+    release::ServicePlace,
     task::{Answer, Job},
     ticker::Ticker,
 };
@@ -31,6 +39,7 @@ struct Inner {
     capabilities: Vec<Arc<dyn Capability>>,
     artefacts: Artefacts,
     logs: Arc<Logs>,
+    accounts: Arc<Accounts>,
     admission: Arc<Admission>,
     executor: Executor,
 }
@@ -57,13 +66,15 @@ impl Engine {
         let artefacts = Artefacts::new(&config)?;
         let config = Arc::new(config);
         let logs = Arc::new(Logs::default());
-        let executor = Executor::start(&config, &logs, &ticker)?;
+        let accounts = Arc::new(Accounts::default());
+        let executor = Executor::start(&config, &logs, &accounts, &ticker)?;
         Ok(Self(Arc::new(Inner {
             wasm,
             config,
             capabilities,
             artefacts,
             logs,
+            accounts,
             admission: Arc::new(Admission::new()),
             executor,
         })))
@@ -76,17 +87,33 @@ impl Engine {
     /// # Errors
     /// All of [`Error`]; each says what to change.
     pub async fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
-        let allowed = self.0.config.memory_max_mib;
-        if spec.limits.memory_mib > allowed {
-            return Err(Error::LimitTooHigh {
-                limit: "memory_mib",
-                asked: spec.limits.memory_mib.into(),
-                allowed: allowed.into(),
-            });
-        }
+        self.check_limits(&spec)?;
         let inner = self.0.clone();
         let load = tokio::task::spawn_blocking(move || inner.load(spec));
         load.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// The same for a component that this installation has compiled before, by its hash (SHA-256,
+    /// hexadecimal) alone: `spec.component` is not looked at. None when there is no code of it here,
+    /// or none that can be trusted; then [`Engine::load`] has to compile it.
+    ///
+    /// # Errors
+    /// All of [`Error`] but those of compiling.
+    pub async fn load_compiled(&self, spec: ReleaseSpec, sha256: &str) -> Result<Option<Arc<Release>>, Error> {
+        self.check_limits(&spec)?;
+        let (inner, sha256) = (self.0.clone(), sha256.to_owned());
+        let load = tokio::task::spawn_blocking(move || {
+            let component = inner.artefacts.compiled_before(&inner.wasm, &sha256);
+            component.map(|component| inner.link(&component, spec)).transpose()
+        });
+        load.await.map_err(|_| Error::Stopping)?
+    }
+
+    fn check_limits(&self, spec: &ReleaseSpec) -> Result<(), Error> {
+        if let Some((limit, asked, allowed)) = spec.limits.over(&self.0.config.ceiling) {
+            return Err(Error::LimitTooHigh { limit, asked, allowed });
+        }
+        Ok(())
     }
 
     /// Answers a request. Returns as soon as the guest has set status and headers; the body
@@ -103,7 +130,7 @@ impl Engine {
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
         let limits = release.limits();
-        if invocation.depth > limits.call_depth {
+        if u32::from(invocation.depth) > limits.call_depth {
             return Err(Fault::TooDeep);
         }
         if request.body().size_hint().lower() > limits.request_body_bytes() {
@@ -125,6 +152,7 @@ impl Engine {
             .enter(key, running_max, self.0.config.queue_max, deadline)
             .await?;
 
+        let place = ServicePlace::take(release, invocation.depth).ok_or(Fault::Overloaded)?;
         let (head, response) = oneshot::channel();
         let (reader, gone) = oneshot::channel();
         let answer = Arc::new(Answer::new(head));
@@ -137,6 +165,7 @@ impl Engine {
             answer: answer.clone(),
             reader: gone,
             permit,
+            place,
         };
         let tenant = job.invocation.tenant.clone();
         self.0.executor.run(&tenant.id, job)?;
@@ -150,9 +179,32 @@ impl Engine {
         bounded(response, limits.response_body_bytes(), is_head, answer, reader)
     }
 
+    /// Nobody will send the release another request: its idle instances go now, and those that still
+    /// run go when their request ends.
+    pub fn retire(&self, release: &Release) {
+        release.retired.store(true, Ordering::SeqCst);
+        self.0.executor.retire(release.id());
+    }
+
+    /// Removes compiled code of components that are not among these hashes (SHA-256, hexadecimal).
+    /// Returns how many files went. Blocks on the disk for a moment.
+    pub fn keep_compiled(&self, components: &HashSet<String>) -> usize {
+        self.0.artefacts.keep(components)
+    }
+
+    /// How many components this process has compiled: those that it found compiled do not count.
+    pub fn compiled(&self) -> u64 {
+        self.0.artefacts.compiled()
+    }
+
     /// The last log lines of every service.
     pub fn logs(&self) -> &Arc<Logs> {
         &self.0.logs
+    }
+
+    /// What tenants used of services, since somebody took it.
+    pub fn accounts(&self) -> &Arc<Accounts> {
+        &self.0.accounts
     }
 
     /// What it holds at the moment.
@@ -169,8 +221,14 @@ impl Engine {
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let component = self.artefacts.component(&self.wasm, &spec.component)?;
-        let (pre, shared) = link(&component, &spec.capabilities, &spec.grants, &self.capabilities)?;
+        self.link(&component, spec)
+    }
+
+    fn link(&self, component: &Component, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
+        let (pre, shared) = link(component, &spec.capabilities, &spec.grants, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
+        let kind = component.component_type();
+        let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();
         // Otherwise the first request would pay for it.
         component
             .initialize_copy_on_write_image()
@@ -186,6 +244,9 @@ impl Inner {
             facts: Arc::new(facts),
             isolation: spec.isolation,
             pre,
+            running: AtomicU32::new(0),
+            imports,
+            retired: AtomicBool::new(false),
         }))
     }
 }

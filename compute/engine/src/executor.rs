@@ -17,8 +17,8 @@ use std::{
     time::Duration,
 };
 
-use terrace_compute_capability::Logs;
-use terrace_ground_ids::TenantId;
+use terrace_compute_capability::{Accounts, Logs};
+use terrace_ground_ids::{ReleaseId, TenantId};
 use tokio::{
     runtime::{Handle, Runtime},
     sync::mpsc,
@@ -36,6 +36,7 @@ const PATIENCE: usize = 4;
 pub(crate) struct Worker {
     pub(crate) config: Arc<Config>,
     pub(crate) logs: Arc<Logs>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) turns: Arc<Turns>,
     /// Where guests go on that compute for longer than a tick.
@@ -57,7 +58,12 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// Starts the threads. They end when the executor is dropped.
-    pub(crate) fn start(config: &Arc<Config>, logs: &Arc<Logs>, ticker: &Arc<Ticker>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: &Arc<Config>,
+        logs: &Arc<Logs>,
+        accounts: &Arc<Accounts>,
+        ticker: &Arc<Ticker>,
+    ) -> Result<Self, Error> {
         let count = config.thread_count();
         let live = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(Turns::new(count));
@@ -74,6 +80,7 @@ impl Executor {
             let worker = Arc::new(Worker {
                 config: config.clone(),
                 logs: logs.clone(),
+                accounts: accounts.clone(),
                 ticker: ticker.clone(),
                 turns: turns.clone(),
                 long: long.handle().clone(),
@@ -127,6 +134,13 @@ impl Executor {
             worker.in_flight.fetch_sub(1, Ordering::Relaxed);
             Fault::Internal
         })
+    }
+
+    /// Drops the idle instances of a release, on all threads.
+    pub(crate) fn retire(&self, release: &ReleaseId) {
+        for (_, worker) in &self.threads {
+            drop(worker.idle.take_release(release));
+        }
     }
 
     /// Instances alive, and idle ones among them.

@@ -40,9 +40,9 @@ pub enum Error {
         /// The field of `[limits]`.
         limit: &'static str,
         /// What the manifest says.
-        asked: u64,
+        asked: u32,
         /// The most that is allowed.
-        allowed: u64,
+        allowed: u32,
     },
     /// The work was cut short, because the process is ending.
     #[error("the engine is stopping")]

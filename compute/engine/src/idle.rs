@@ -80,6 +80,20 @@ impl<T> Idle<T> {
         expired
     }
 
+    /// Takes out all that belong to a release, whoever's they are.
+    pub(crate) fn take_release(&self, release: &ReleaseId) -> Vec<T> {
+        let mut state = self.state();
+        let mut taken = Vec::new();
+        state.by_key.retain(|(_, of), kept| {
+            if of == release {
+                taken.extend(kept.drain(..).map(|(_, instance)| instance));
+            }
+            !kept.is_empty()
+        });
+        state.count -= taken.len();
+        taken
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.state().count
     }
@@ -120,6 +134,18 @@ mod tests {
         assert_eq!(idle.take(&b), None);
         assert_eq!(idle.take(&a), Some(1));
         assert_eq!((idle.take(&a), idle.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_release_leaves_with_all_its_instances_and_with_no_other() {
+        let idle = Idle::new(8, 8);
+        let (old, new) = (ReleaseId::random(), ReleaseId::random());
+        for (number, release) in [&old, &new, &old].into_iter().enumerate() {
+            assert_eq!(idle.put((TenantId::random(), release.clone()), number), None);
+        }
+        let mut taken = idle.take_release(&old);
+        taken.sort_unstable();
+        assert_eq!((taken, idle.len()), (vec![0, 2], 1));
     }
 
     #[test]

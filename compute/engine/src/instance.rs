@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use terrace_compute_capability::{Guest, Invocation, Logs};
+use terrace_compute_capability::{Guest, Invocation, Logs, Usage};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::{
     WasiHttpView as _,
@@ -24,8 +24,8 @@ const KEPT_RESOURCES_MAX: usize = 32;
 /// CPU time up to which a request is short: it is not interrupted.
 const SHORT: Duration = Duration::from_millis(2);
 
-/// Handles to resources that the component may hold, its own included.
-const HANDLES_MAX: usize = 4_096;
+/// Handles that a component may hold for each one to a resource of the host: it makes some of its own.
+const HANDLES_PER_RESOURCE: usize = 4;
 
 /// A store, and the component in it.
 pub(crate) struct Instance {
@@ -59,7 +59,6 @@ impl Drop for Place {
 
 /// What an instance needs of its surroundings.
 pub(crate) struct Surroundings<'a> {
-    pub(crate) config: &'a Config,
     pub(crate) logs: &'a Arc<Logs>,
     pub(crate) turns: &'a Arc<Turns>,
 }
@@ -74,16 +73,12 @@ impl Instance {
         around: &Surroundings<'_>,
     ) -> wasmtime::Result<Self> {
         let tenant = invocation.tenant.id.clone();
-        let guest = Guest::new(
-            release.facts.clone(),
-            invocation,
-            around.logs.clone(),
-            around.config.table_elements_max,
-        );
+        let guest = Guest::new(release.facts.clone(), invocation, around.logs.clone());
         let mut store = Store::new(release.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(around.config.hostcall_mib << 20);
-        store.set_max_component_handles(HANDLES_MAX);
+        let limits = release.limits();
+        store.set_hostcall_fuel(limits.hostcall_bytes());
+        store.set_max_component_handles(limits.handles as usize * HANDLES_PER_RESOURCE);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback({
             let (meter, turns) = (meter.clone(), around.turns.clone());
@@ -142,6 +137,14 @@ impl Instance {
     /// Ends a request, whatever became of it.
     pub(crate) fn end(&mut self) {
         self.store.data_mut().end();
+    }
+
+    /// What the request that it serves has used so far.
+    pub(crate) fn usage(&self, wall: Duration, has_failed: bool) -> Usage {
+        let guest = self.store.data();
+        guest
+            .used()
+            .usage(self.meter.spent(), wall, guest.memory.bytes(), has_failed)
     }
 
     /// Whether memory was refused during this request.

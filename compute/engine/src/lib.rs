@@ -34,4 +34,6 @@ pub use config::Config;
 pub use engine::{Engine, Stats};
 pub use fault::{Error, Fault};
 pub use release::{Release, ReleaseSpec};
-pub use terrace_compute_capability::{Capability, Invocation, Isolation, Limits, Logs, Shared};
+pub use terrace_compute_capability::{
+    Account, Accounts, Capability, Invocation, Isolation, Limits, Logs, Shared, Usage,
+};

@@ -1,6 +1,9 @@
 //! A release: compiled once, linked once, instantiated for as many tenants as there are.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
 
 use bytes::Bytes;
 use terrace_compute_capability::{Guest, Isolation, Limits, Shared};
@@ -35,6 +38,11 @@ pub struct Release {
     pub(crate) facts: Arc<terrace_compute_capability::Release>,
     pub(crate) isolation: Isolation,
     pub(crate) pre: ProxyPre<Guest>,
+    /// Requests that run, of all tenants.
+    pub(crate) running: AtomicU32,
+    pub(crate) imports: Vec<String>,
+    /// Set once: from then on no instance of it waits for another request.
+    pub(crate) retired: AtomicBool,
 }
 
 impl Release {
@@ -53,9 +61,45 @@ impl Release {
         &self.facts.limits
     }
 
+    /// The interfaces that its component imports, with their versions.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
     /// The services that it may call.
     pub fn calls(&self) -> &[ServiceName] {
         &self.facts.calls
+    }
+}
+
+/// A place among the requests that a release works on, of all tenants together.
+pub(crate) struct ServicePlace(Arc<Release>);
+
+impl ServicePlace {
+    /// A place, unless `service_concurrency` are taken. A request from another service finds one also
+    /// then: with each depth there are as many more, so that nobody waits for themselves.
+    pub(crate) fn take(release: &Arc<Release>, depth: u8) -> Option<Self> {
+        let max = release
+            .limits()
+            .service_concurrency
+            .saturating_mul(u32::from(depth) + 1);
+        release
+            .running
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
+                (running < max).then_some(running + 1)
+            })
+            .ok()?;
+        Some(Self(release.clone()))
+    }
+}
+
+impl Drop for ServicePlace {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use terrace_compute_capability::{Invocation, Isolation, Logs};
+use terrace_compute_capability::{Invocation, Isolation, Logs, Usage, Used};
 use tokio::{sync::oneshot, time::Instant};
 use wasmtime_wasi_http::{WasiBody, p2::bindings::http::types::ErrorCode};
 
@@ -22,6 +22,7 @@ use crate::{
     executor::Worker,
     instance::{Instance, Place, Surroundings},
     meter::Meter,
+    release::ServicePlace,
     trap,
 };
 
@@ -90,6 +91,7 @@ pub(crate) struct Job {
     /// Resolves to an error when nobody waits for the answer any more.
     pub(crate) reader: oneshot::Receiver<()>,
     pub(crate) permit: Permit,
+    pub(crate) place: ServicePlace,
 }
 
 /// Why the guest's function did not end cleanly.
@@ -109,8 +111,12 @@ impl Job {
             answer,
             reader,
             permit,
+            place,
         } = self;
         let _awake = worker.ticker.awake();
+        let began = Instant::now();
+        // For the line about a failure; cheap to clone.
+        let asked = (request.method().clone(), request.uri().clone());
         let request = request.map(|inner| Inbound {
             inner,
             left: release.limits().request_body_bytes(),
@@ -149,27 +155,41 @@ impl Job {
             }
         };
 
+        let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
+        let mut usage = usage(instance.as_ref(), &meter, began, has_failed);
+        let tidying = std::time::Instant::now();
         match ended {
             Ok(()) => {
                 // Does nothing when the guest has answered.
                 answer.send(Err(Fault::NoResponse));
-                if let Some(mut instance) = instance {
+                if let Some(mut instance) = instance.take() {
                     instance.end();
-                    if release.isolation == Isolation::Tenant && instance.is_reusable(&worker.config) {
+                    if release.isolation == Isolation::Tenant
+                        && !release.is_retired()
+                        && instance.is_reusable(&worker.config)
+                    {
                         drop(worker.idle.put(key, instance));
+                        // It may have been retired between the look and the put.
+                        if release.is_retired() {
+                            drop(worker.idle.take_release(release.id()));
+                        }
                     }
                 }
             }
             Err(end) => {
                 let refused = instance.as_ref().is_some_and(Instance::was_refused_memory);
-                let fault = classify(end, &meter, refused, &invocation, &worker.logs);
+                let fault = classify(end, &meter, refused, &asked, &invocation, &worker.logs);
                 answer.fail(fault);
                 if let Some(instance) = &mut instance {
                     instance.end();
                 }
             }
         }
-        drop(permit);
+        // Giving an instance's memory back to the system is a good part of what a fresh one costs.
+        drop(instance);
+        usage.add_cpu(tidying.elapsed());
+        worker.accounts.add(&invocation, usage);
+        drop((permit, place));
     }
 }
 
@@ -189,7 +209,6 @@ async fn instantiate(
         }
     };
     let around = Surroundings {
-        config: &worker.config,
         logs: &worker.logs,
         turns: &worker.turns,
     };
@@ -202,6 +221,14 @@ async fn instantiate(
     })
 }
 
+/// What the request has used so far, with or without an instance.
+fn usage(instance: Option<&Instance>, meter: &Meter, began: Instant, has_failed: bool) -> Usage {
+    match instance {
+        Some(instance) => instance.usage(began.elapsed(), has_failed),
+        None => Used::default().usage(meter.spent(), began.elapsed(), 0, has_failed),
+    }
+}
+
 /// Ends when nobody reads the answer any more; never, when it was read to its end.
 async fn gone(reader: oneshot::Receiver<()>) {
     if reader.await.is_ok() {
@@ -210,7 +237,14 @@ async fn gone(reader: oneshot::Receiver<()>) {
 }
 
 /// What the failure is called, and one line about it in our own log.
-fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocation, logs: &Logs) -> Fault {
+fn classify(
+    end: End,
+    meter: &Meter,
+    refused_memory: bool,
+    (method, uri): &(http::Method, http::Uri),
+    invocation: &Invocation,
+    logs: &Logs,
+) -> Fault {
     let spent_ms = meter.spent().as_millis();
     let (fault, detail) = match end {
         End::Fault(Fault::Cancelled) => {
@@ -232,7 +266,8 @@ fn classify(end: End, meter: &Meter, refused_memory: bool, invocation: &Invocati
     let detail = detail
         .map(|error| format!(": {}", trap::describe(&error)))
         .unwrap_or_default();
-    logs.fault(invocation, &format!("{fault}{detail}"));
+    // Without the query, which may hold what is nobody's business.
+    logs.fault(invocation, &format!("{fault} on {method} {}{detail}", uri.path()));
     tracing::warn!(request.id = %invocation.request, tenant.id = %invocation.tenant.id, service = %invocation.service, release = %invocation.release, spent_ms, "{fault}{detail}");
     fault
 }

@@ -173,13 +173,16 @@ impl Gateway {
         let services = self.services.load_full();
         let path = request.uri().path();
         match path {
-            "/api/openapi.json" => return Ok(Decision::Done(json(services.openapi()))),
+            "/api/openapi.json" => return Ok(Decision::Done(json(services.openapi(&arrival.tenant.id)))),
             "/api/events" => return self.live(request, &arrival).await.map(Decision::Done),
             _ => {}
         }
-        let (deployed, public) = match services.find(request.method(), path) {
+        let (deployed, public) = match services.find(&arrival.tenant.id, request.method(), path) {
             Found::Operation(deployed, operation) => (deployed.clone(), operation.public),
             Found::OtherMethods(methods) => return Ok(Decision::Done(method_not_allowed(&methods, &arrival.id))),
+            Found::Nothing if services.is_unavailable(path) => {
+                return Err(Problem::new(Code::ServiceUnavailable));
+            }
             Found::Nothing => {
                 return Err(Problem::new(Code::UnknownPath)
                     .detail("No contract declares this path. /api/openapi.json lists what there is."));
@@ -310,16 +313,14 @@ impl Gateway {
         }
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let id = invocation.request.clone();
-        self.parts
-            .engine
-            .handle(&deployed.release, invocation, request)
-            .await
-            .map_err(|fault| {
-                if fault == Fault::RequestTooLarge {
-                    return too_large(limit);
-                }
-                problem(&fault, deployed, &id)
-            })
+        let outcome = self.parts.engine.handle(&deployed.release, invocation, request).await;
+        deployed.tally.count(&outcome);
+        outcome.map_err(|fault| {
+            if fault == Fault::RequestTooLarge {
+                return too_large(limit);
+            }
+            problem(&fault, deployed, &id)
+        })
     }
 
     fn record(
@@ -362,7 +363,7 @@ impl Gateway {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
-        let deployed = match services.find(request.method(), request.uri().path()) {
+        let deployed = match services.find(&from.tenant.id, request.method(), request.uri().path()) {
             Found::Operation(deployed, _) if deployed.service == *service => deployed.clone(),
             _ => return Err(Problem::new(Code::UnknownPath)),
         };
@@ -384,7 +385,7 @@ impl Gateway {
     ) -> Result<Response<Bytes>, Problem> {
         let services = self.services.load_full();
         let deployed = services
-            .get(service)
+            .get(&tenant.id, service)
             .ok_or_else(|| Problem::new(Code::ServiceUnavailable))?;
         self.internal_to(deployed, tenant, path, body, delivery).await
     }
@@ -416,6 +417,32 @@ impl Gateway {
             deadline: Instant::now() + deployed.release.limits().wall(),
             depth: 0,
             delivery,
+        };
+        self.collect(deployed, invocation, request).await
+    }
+
+    /// A request that somebody who builds a service sends by hand, to a release that may not be
+    /// served: no contract is looked at, and nothing is counted against the tenant.
+    ///
+    /// # Errors
+    /// A problem, as a client would get it.
+    pub async fn by_hand(
+        &self,
+        deployed: &Arc<Deployed>,
+        tenant: Arc<TenantFacts>,
+        caller: Option<Arc<Caller>>,
+        id: RequestId,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Problem> {
+        let invocation = Invocation {
+            tenant,
+            service: deployed.service.clone(),
+            release: deployed.release.id().clone(),
+            caller,
+            request: id,
+            deadline: Instant::now() + deployed.release.limits().wall(),
+            depth: 0,
+            delivery: None,
         };
         self.collect(deployed, invocation, request).await
     }

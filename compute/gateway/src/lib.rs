@@ -12,6 +12,7 @@ mod callers;
 mod gateway;
 mod origin;
 mod routes;
+mod tally;
 mod tenants;
 
 pub use answer::problem_response;
@@ -19,5 +20,6 @@ pub use body::Body;
 pub use callers::{SESSION_COOKIE, bearer_or_cookie};
 pub use gateway::{Config, Gateway, Parts, Streams};
 pub use origin::cross_site;
-pub use routes::{Deployed, Services};
+pub use routes::{Canary, Deployed, Services, check_paths};
+pub use tally::{Counts, Tally};
 pub use tenants::{Resolved, TenantState, Tenants, host_label};

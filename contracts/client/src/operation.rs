@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::{Error, camel, comment, schema, shape};
 
+/// Media types that are no text.
+const FILES: [&str; 2] = ["application/octet-stream", "application/zstd"];
+
 /// What its method needs to know.
 pub(crate) struct Operation {
     /// The service, in camelCase: `tasks`.
@@ -24,7 +27,8 @@ pub(crate) struct Operation {
     pub(crate) is_stream: bool,
 }
 
-/// Every operation of a document.
+/// Every operation of a document, but for those that carry a file: a browser moves one with a form or a
+/// link, and no method of a typed client is of use there.
 pub(crate) fn all(document: &Value) -> Result<Vec<Operation>, Error> {
     let paths = document
         .get("paths")
@@ -33,12 +37,21 @@ pub(crate) fn all(document: &Value) -> Result<Vec<Operation>, Error> {
     let mut operations = Vec::new();
     for (path, item) in paths {
         for (method, operation) in item.as_object().into_iter().flatten() {
-            if operation.get("operationId").is_some() {
+            if operation.get("operationId").is_some() && !is_file(operation) {
                 operations.push(read(path, method, operation)?);
             }
         }
     }
     Ok(operations)
+}
+
+/// Whether its body, or its answer, is bytes.
+fn is_file(operation: &Value) -> bool {
+    let sent = operation.get("requestBody").into_iter();
+    let answered = operation.get("responses").and_then(Value::as_object);
+    sent.chain(answered.into_iter().flat_map(serde_json::Map::values))
+        .filter_map(|message| message.get("content")?.as_object())
+        .any(|content| content.keys().any(|kind| FILES.contains(&kind.as_str())))
 }
 
 fn read(path: &str, method: &str, operation: &Value) -> Result<Operation, Error> {

@@ -4,12 +4,21 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "fa503444a649fc10";
+export const CONTRACT_HASH = "0eb563aadcb3d78a";
+export const CONTRACT_HASH = "87174822925e6fb3";
 
 /** Which release requests shall go to. */
 export interface Activate {
   /** The release's id. */
   release: string;
+}
+
+/** An upload that has begun. */
+export interface Archive {
+  /** Names the upload. */
+  id: string;
+  /** Largest part, in bytes. */
+  part_bytes_max: number;
 }
 
 /** One immutable version of a site. */
@@ -37,6 +46,12 @@ export interface BuildUpload {
   files: FileUpload[];
   /** The site's title, to show. */
   title: string;
+}
+
+/** What a tenant shall pay for. */
+export interface ChangePlan {
+  /** The new plan. */
+  plan: Plan;
 }
 
 /** One PostgreSQL server. */
@@ -128,6 +143,18 @@ export interface Credentials {
   password: string;
 }
 
+/** What is left of a tenant: the proof of what was removed, and nothing that names the customer. */
+export interface DeletedTenant {
+  /** When the deletion was done. */
+  deleted_at: string;
+  /** The operator who asked; null: the platform itself. */
+  deleted_by: string | null;
+  /** What was removed, counted: schemas, roles, tables, rows, bytes, events; and `left`, which is 0. */
+  evidence: Record<string, unknown>;
+  /** Its id, which no other tenant gets. */
+  id: string;
+}
+
 /** One field that is not valid. */
 export interface FieldError {
   /** What is wrong with it, in a sentence. */
@@ -142,6 +169,17 @@ export interface FileUpload {
   content: string;
   /** Where it is served. */
   path: string;
+}
+
+/** A tenant to make from an archive. */
+export interface ImportTenant {
+  /** Bring back a tenant that was deleted here. */
+  force?: boolean;
+  /** Its name, to show; the archive's when absent. */
+  name?: string | null;
+  plan?: Plan | null;
+  /** The first label of its host: 1 to 31 of `a-z`, `0-9` and `-`, and no reserved name. */
+  slug: string;
 }
 
 /** How much a line matters. */
@@ -247,6 +285,58 @@ export interface MigrationUpload {
   sql: string;
 }
 
+/** Something that is done to a tenant in steps. It survives a crash between any two of them. */
+export interface Operation {
+  /** The operator who asked; null: the platform itself. */
+  actor: string | null;
+  /** How often it was tried since its last step. */
+  attempts: number;
+  /** What went wrong at the last attempt; null when nothing did. */
+  error: string | null;
+  /** What its steps counted: rows, schemas, a digest. */
+  evidence: Record<string, unknown>;
+  /** When it ended; null while it runs. */
+  finished_at: string | null;
+  /** Its number. */
+  id: number;
+  /** What it does. */
+  kind: OperationKind;
+  /** The names of the steps that are still to come; empty when it is over. */
+  remaining: string[];
+  /** When it is tried again by itself, after a failure. */
+  retry_at: string | null;
+  /** The tenant's slug now; null once the tenant is gone. */
+  slug: string | null;
+  /** When it was asked for. */
+  started_at: string;
+  /** How it stands. */
+  state: OperationState;
+  /** What was done, in order. */
+  steps: OperationStep[];
+  /** Whose it is. */
+  tenant: string;
+}
+
+/** What an operation does. */
+export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import" | "restore";
+
+/** Operations, the newest first. */
+export interface OperationPage {
+  /** The operations; at most 200. */
+  items: Operation[];
+}
+
+/** How an operation stands. */
+export type OperationState = "running" | "done" | "cancelled";
+
+/** A step that is done. */
+export interface OperationStep {
+  /** When it was done. */
+  at: string;
+  /** Its name. */
+  step: string;
+}
+
 /** A person who runs the platform. */
 export interface Operator {
   /** Where they sign in with; null for the operator token, which belongs to nobody. */
@@ -327,6 +417,24 @@ export interface ReleaseUpload {
   manifest: string;
   /** The steps of its schema, in the order in which they run. */
   migrations: MigrationUpload[];
+}
+
+/** New names for a tenant; what is absent stays. */
+export interface RenameTenant {
+  /** Its name, to show. */
+  name?: string | null;
+  /** Lets others have the old slug at once; otherwise it is kept from them for 30 days. */
+  release_old_slug?: boolean;
+  /** The first label of its host: 1 to 31 of `a-z`, `0-9` and `-`, and no reserved name. */
+  slug?: string | null;
+}
+
+/** A tenant to bring back to what an archive says. */
+export interface RestoreTenant {
+  /** Take the archive of another tenant, too. */
+  force?: boolean;
+  /** The tenant, by its id or its slug. It is active or suspended. */
+  tenant: string;
 }
 
 /** A unit of backend code with a single task. */
@@ -426,6 +534,8 @@ export interface Tenant {
   id: string;
   /** Its name, to show. */
   name: string;
+  /** What is being done to it now, or was begun and is not done. Only where one tenant is shown. */
+  operation?: Operation;
   /** Where its data lives. */
   placement: Placement;
   /** What it pays for. */
@@ -465,6 +575,49 @@ export interface TenantPage {
 /** Where a tenant is in its life. */
 export type TenantState = "creating" | "active" | "suspended" | "deleting";
 
+/** Usage over some time. */
+export interface UsageReport {
+  /** Hours that begin at this time or later. */
+  from: string;
+  /** The most processor time first; with a row for each hour, the newest hour first. At most 10,000. */
+  items: UsageRow[];
+  /** Hours that begin before this time. */
+  until: string;
+}
+
+/**
+ * What one tenant used of one service. A call between services counts for the one that is called; the
+ * caller's own row has the time that it waited.
+ */
+export interface UsageRow {
+  /** Processor time, in microseconds. */
+  cpu_us: number;
+  /** Those that trapped or passed a limit. */
+  failures: number;
+  /** When the hour began; null when the row is for the whole time. */
+  hour: string | null;
+  /** The most memory that one request had, in bytes. */
+  memory_peak_bytes: number;
+  /** Bytes of bodies from other hosts. */
+  received_bytes: number;
+  /** Requests that ended. */
+  requests: number;
+  /** Bytes of bodies to other hosts. */
+  sent_bytes: number;
+  /** The service. */
+  service: string;
+  /** Its slug; null when it is gone. */
+  slug: string | null;
+  /** Time that was waited for the database, in microseconds. */
+  sql_us: number;
+  /** Statements, with the begins and ends of transactions. */
+  statements: number;
+  /** The tenant's id. */
+  tenant: string;
+  /** Time from start to end, waits included, in microseconds. */
+  wall_us: number;
+}
+
 /** A client of the control plane at this origin, or at `baseUrl`. An operator's session is not renewed. */
 export function createControlClient(options: ClientOptions = {}) {
   const core = new Core({ ...options, refresh: null });
@@ -472,6 +625,12 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Routes a service's requests to one of its releases: a rollback, or the way forward after one. */
     activateRelease: (params: { service: string }, body: Activate, options: RequestOptions = {}): Promise<Service> =>
       core.request<Service>({ method: "POST", path: "/api/control/services/{service}/activate", params, body }, options),
+    /** Changes what a tenant pays for, and tells the services that want to know. */
+    changePlan: (params: { tenant: string }, body: ChangePlan, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/plan", params, body }, options),
+    /** Begins to upload an archive. Its parts come next, in any order, and then the import. */
+    createArchive: (options: RequestOptions = {}): Promise<Archive> =>
+      core.request<Archive>({ method: "POST", path: "/api/control/archives" }, options),
     /** Uploads a build of a site and makes it the current one. */
     createBuild: (params: { site: string }, body: BuildUpload, options: RequestOptions = {}): Promise<Build> =>
       core.request<Build>({ method: "POST", path: "/api/control/sites/{site}/builds", params, body }, options),
@@ -491,8 +650,14 @@ export function createControlClient(options: ClientOptions = {}) {
     deleteSetting: (params: { service: string; name: string; kind: string; tenant?: string }, options: RequestOptions = {}): Promise<void> =>
       core.request<void>({ method: "DELETE", path: "/api/control/services/{service}/settings/{name}", params, query: ["kind", "tenant"] }, options),
     /** Deletes a tenant and all its data. */
-    deleteTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<void> =>
-      core.request<void>({ method: "DELETE", path: "/api/control/tenants/{tenant}", params }, options),
+    deleteTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<DeletedTenant> =>
+      core.request<DeletedTenant>({ method: "DELETE", path: "/api/control/tenants/{tenant}", params }, options),
+    /** Finishes what was begun on a tenant and stopped half way: after a crash, or after an error. */
+    finishOperation: (params: { tenant: string }, options: RequestOptions = {}): Promise<OperationPage> =>
+      core.request<OperationPage>({ method: "POST", path: "/api/control/tenants/{tenant}/finish", params }, options),
+    /** Proves that a tenant was deleted: when, by whom, and what was removed, counted. */
+    getEvidence: (params: { tenant: string }, options: RequestOptions = {}): Promise<DeletedTenant> =>
+      core.request<DeletedTenant>({ method: "GET", path: "/api/control/tenants/{tenant}/evidence", params }, options),
     /** The figures of the last 60 seconds. */
     getMeters: (options: RequestOptions = {}): Promise<Meters> =>
       core.request<Meters>({ method: "GET", path: "/api/control/meters" }, options),
@@ -502,12 +667,18 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Shows one tenant. */
     getTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "GET", path: "/api/control/tenants/{tenant}", params }, options),
+    /** Makes a new tenant from an uploaded archive. */
+    importTenant: (params: { archive: string }, body: ImportTenant, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/archives/{archive}/import", params, body }, options),
     /** Lists clusters, in the order of their names. */
     listClusters: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ClusterPage> =>
       core.request<ClusterPage>({ method: "GET", path: "/api/control/clusters", params, query: ["page_size", "page_token"] }, options),
     /** Shows what services wrote, and what ended their requests. */
     listLogs: (params: { service?: string; tenant?: string; level?: LogLevel; after?: number; limit?: number; wait_seconds?: number } = {}, options: RequestOptions = {}): Promise<LogLines> =>
       core.request<LogLines>({ method: "GET", path: "/api/control/logs", params, query: ["service", "tenant", "level", "after", "limit", "wait_seconds"] }, options),
+    /** Lists what is done to tenants: the newest 200 operations of all of them. */
+    listOperations: (options: RequestOptions = {}): Promise<OperationPage> =>
+      core.request<OperationPage>({ method: "GET", path: "/api/control/operations" }, options),
     /** Lists services with their releases, in the order of their names. */
     listServices: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ServicePage> =>
       core.request<ServicePage>({ method: "GET", path: "/api/control/services", params, query: ["page_size", "page_token"] }, options),
@@ -517,12 +688,30 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Lists sites with their builds, in the order of their names. */
     listSites: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<SitePage> =>
       core.request<SitePage>({ method: "GET", path: "/api/control/sites", params, query: ["page_size", "page_token"] }, options),
+    /** Lists what was done to a tenant, the newest first. */
+    listTenantOperations: (params: { tenant: string }, options: RequestOptions = {}): Promise<OperationPage> =>
+      core.request<OperationPage>({ method: "GET", path: "/api/control/tenants/{tenant}/operations", params }, options),
     /** Lists tenants, in the order of their slugs. */
     listTenants: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<TenantPage> =>
       core.request<TenantPage>({ method: "GET", path: "/api/control/tenants", params, query: ["page_size", "page_token"] }, options),
     /** Sets a value for a service, in place of what was there. Services see it within a second. */
     putSetting: (params: { service: string; name: string }, body: PutSetting, options: RequestOptions = {}): Promise<void> =>
       core.request<void>({ method: "PUT", path: "/api/control/services/{service}/settings/{name}", params, body }, options),
+    /** Shows what tenants used of services: requests, processor time, memory, database, traffic. */
+    showUsage: (params: { tenant?: string; service?: string; from?: string; until?: string; hourly?: boolean } = {}, options: RequestOptions = {}): Promise<UsageReport> =>
+      core.request<UsageReport>({ method: "GET", path: "/api/control/usage", params, query: ["tenant", "service", "from", "until", "hourly"] }, options),
+    /** Gives a tenant another name, another slug, or both. */
+    renameTenant: (params: { tenant: string }, body: RenameTenant, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/rename", params, body }, options),
+    /** Brings a tenant back to what an uploaded archive of it says. */
+    restoreTenant: (params: { archive: string }, body: RestoreTenant, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/archives/{archive}/restore", params, body }, options),
+    /** Serves a suspended tenant again. */
+    resumeTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/resume", params }, options),
+    /** Puts a tenant on hold. */
+    suspendTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/suspend", params }, options),
     /** A stream of server-sent events. */
     stream: (options: StreamOptions): Subscription => openStream(core, options),
   };

@@ -50,7 +50,10 @@ pub(crate) async fn activate(
             "a release that was not accepted was not rejected either",
         ));
     };
-    let activated = state.platform().activate_release(&service, &release).await?;
+    let activated = state
+        .platform()
+        .activate_release(&service, &release, authenticated.operator.who())
+        .await?;
     tracing::info!(service = %service, release.id = %release, "{} activated {service} {release}", authenticated.operator.name);
     Ok(Json(activated))
 }

@@ -10,10 +10,10 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Release, service_of};
+use super::{CanaryTenants, Release, ReleaseDiff, service_of};
 use crate::{
     Error, NewMigration, NewRelease, State, authentication::Authenticated, body::Upload, contract::Problem,
-    refusal::Refusal, validation::Validation,
+    platform::CanarySplit, refusal::Refusal, validation::Validation,
 };
 
 /// Most migrations of a release.
@@ -33,6 +33,22 @@ pub struct ReleaseUpload {
     /// The Wasm component, in base64.
     #[schema(content_encoding = "base64")]
     pub component: String,
+    /// Only these tenants get it; every tenant when absent.
+    #[serde(default)]
+    pub canary: Option<CanaryTenants>,
+    /// Deploy it although clients of the served release can fail on it.
+    #[serde(default)]
+    pub allow_breaking: bool,
+    /// Deploy it although it newly asks for something.
+    #[serde(default)]
+    pub allow_new_asks: bool,
+}
+
+/// What the one who uploads has seen and agreed to, and for whom it is.
+pub(crate) struct Consent {
+    breaking: bool,
+    new_asks: bool,
+    canary: Option<CanarySplit>,
 }
 
 /// One step of a service's schema.
@@ -48,8 +64,9 @@ pub struct MigrationUpload {
 
 /// Uploads a release of a service and routes the service's requests to it.
 ///
-/// It is checked, compiled and migrated first; if any of that fails, the release before it stays. The
-/// same bundle again is the same release.
+/// It is checked, compiled, migrated and asked once first; if any of that fails, the release before it
+/// stays. One that would break clients, or newly asks for something, is refused unless the upload says
+/// otherwise. The same bundle again is the same release.
 #[utoipa::path(
     post, path = "/api/control/services/{service}/releases", operation_id = "control_create_release", tag = "services",
     security(("session" = [])),
@@ -67,14 +84,21 @@ pub(crate) async fn create_release(
     upload: Upload,
 ) -> Result<impl IntoResponse, Refusal> {
     let service = service_of(&service)?;
-    let release = upload.decode(decode).await?;
+    let (mut release, consent) = upload.decode(decode).await?;
+    let by = authenticated.operator.who().to_owned();
+    release.uploaded_by.clone_from(&by);
+    let diff = state.platform().preview_release(&service, &release).await?;
+    agreed(&diff, &consent)?;
     // In a task of its own: what a client started goes on when the client leaves in the middle.
     let creation = tokio::spawn({
         let service = service.clone();
         async move {
             let _held_until_done = upload;
             let release = state.platform().create_release(&service, release).await?;
-            let service = state.platform().activate_release(&service, &release.id).await?;
+            let service = match consent.canary {
+                Some(split) => state.platform().start_canary(&service, &release.id, split, &by).await?,
+                None => state.platform().activate_release(&service, &release.id, &by).await?,
+            };
             // Activated just now, so it is there; should another upload have been faster, ours is still stored.
             Ok::<_, Error>(
                 service
@@ -90,8 +114,44 @@ pub(crate) async fn create_release(
     Ok((StatusCode::CREATED, Json(release)))
 }
 
-fn decode(upload: ReleaseUpload) -> Result<NewRelease, Refusal> {
+/// A first release has nobody whom it could surprise.
+fn agreed(diff: &ReleaseDiff, consent: &Consent) -> Result<(), Refusal> {
+    if diff.against.is_none() {
+        return Ok(());
+    }
+    if diff.breaking && !consent.breaking {
+        let broken: Vec<String> = diff
+            .contract
+            .iter()
+            .filter(|change| change.breaking)
+            .map(|change| format!("{}: {}", change.place, change.detail))
+            .collect();
+        return Err(Error::Conflict(format!(
+            "This release breaks clients of the served one ({}). Nothing was changed; allow it with `allow_breaking`.",
+            broken.join("; ")
+        ))
+        .into());
+    }
+    if !diff.asks.is_empty() && !consent.new_asks {
+        let asks: Vec<String> = diff
+            .asks
+            .iter()
+            .map(|ask| format!("{} {}", ask.kind, ask.name))
+            .collect();
+        return Err(Error::Conflict(format!(
+            "This release newly asks for {}. Nothing was changed; allow it with `allow_new_asks`.",
+            asks.join(", ")
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+pub(super) fn decode(upload: ReleaseUpload) -> Result<(NewRelease, Consent), Refusal> {
     let mut validation = Validation::new();
+    let canary = upload
+        .canary
+        .and_then(|canary| canary.split("/canary", &mut validation));
     if !upload
         .contract
         .get("openapi")
@@ -129,12 +189,19 @@ fn decode(upload: ReleaseUpload) -> Result<NewRelease, Refusal> {
         .into_iter()
         .map(|MigrationUpload { name, sql }| NewMigration { name, sql })
         .collect();
-    Ok(NewRelease {
+    let release = NewRelease {
         manifest: upload.manifest,
         contract: upload.contract,
         migrations,
         component: component.into(),
-    })
+        uploaded_by: String::new(),
+    };
+    let consent = Consent {
+        breaking: upload.allow_breaking,
+        new_asks: upload.allow_new_asks,
+        canary,
+    };
+    Ok((release, consent))
 }
 
 fn is_migration_name(name: &str) -> bool {

@@ -107,7 +107,8 @@ pub(crate) async fn create(
 ) -> Result<impl IntoResponse, Refusal> {
     let (tenant, owner) = check(input)?;
     // In a task of its own: what a client started goes on when the client leaves in the middle.
-    let creation = tokio::spawn(async move { state.platform().create_tenant(tenant).await });
+    let operator = authenticated.operator.name.clone();
+    let creation = tokio::spawn(async move { state.platform().create_tenant(tenant, &operator).await });
     let tenant = creation.await.map_err(Refusal::internal)??;
     tracing::info!(tenant.id = %tenant.id, "{} created tenant {}", authenticated.operator.name, tenant.slug);
     let location = format!("/api/control/tenants/{}", tenant.id);
@@ -176,6 +177,7 @@ fn created(tenant: Tenant, owner: Option<CreatedOwner>) -> CreatedTenant {
         host,
         placement,
         created_at,
+        operation: _,
     } = tenant;
     CreatedTenant {
         id,

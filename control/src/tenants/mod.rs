@@ -2,15 +2,34 @@
 
 mod create;
 mod delete;
+mod evidence;
+mod export;
+mod finish;
 mod list;
+mod operations;
+mod plan;
+mod rename;
+mod resume;
 mod show;
+mod suspend;
 
 pub use create::{CreateOwner, CreateTenant, CreatedOwner, CreatedTenant};
+pub use delete::DeletedTenant;
+pub use plan::ChangePlan;
+pub use rename::RenameTenant;
 // The macro `routes!` finds an operation's description beside its handler.
 pub(crate) use create::*;
 pub(crate) use delete::*;
+pub(crate) use evidence::*;
+pub(crate) use export::*;
+pub(crate) use finish::*;
 pub(crate) use list::*;
+pub(crate) use operations::*;
+pub(crate) use plan::*;
+pub(crate) use rename::*;
+pub(crate) use resume::*;
 pub(crate) use show::*;
+pub(crate) use suspend::*;
 
 use std::str::FromStr;
 
@@ -19,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use terrace_ground_ids::{ClusterName, LaneId, Slug, TenantId};
 use utoipa::ToSchema;
 
-use crate::{TenantRef, refusal::Refusal};
+use crate::{Operation, TenantRef, refusal::Refusal};
 
 /// A customer organisation: the unit of isolation.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -44,6 +63,10 @@ pub struct Tenant {
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// What is being done to it now, or was begun and is not done. Only where one tenant is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub operation: Option<Operation>,
 }
 
 /// What a tenant pays for.

@@ -4,7 +4,9 @@
 
 mod access;
 mod input;
+mod lifecycle;
 mod memory;
+mod releases;
 mod settings;
 mod streams;
 mod tenants;

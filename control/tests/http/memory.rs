@@ -3,24 +3,27 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
-    NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseState, Secret, Service, Setting,
-    SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, DeletedTenant, EdgeSnapshot, Error,
+    InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewInvocation, NewRelease, NewSetting,
+    NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts, ReleaseState, Secret, Service,
+    Setting, SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
-use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
 
 use crate::{EMAIL, PASSWORD};
 
 pub(crate) struct Memory {
     operator: OperatorRecord,
-    tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    pub(crate) tenants: Mutex<BTreeMap<Slug, Tenant>>,
+    pub(crate) parts: Mutex<BTreeMap<u32, Bytes>>,
     settings: Mutex<Vec<Setting>>,
     meters: NodeMeters,
 }
@@ -36,6 +39,7 @@ impl Memory {
         Self {
             operator,
             tenants: Mutex::default(),
+            parts: Mutex::default(),
             settings: Mutex::default(),
             meters: NodeMeters::default(),
         }
@@ -57,6 +61,8 @@ fn release(service: &ServiceName, size_bytes: usize) -> Release {
         size_bytes: size_bytes as u64,
         sha256: "0".repeat(64),
         capabilities: vec!["sql".to_owned()],
+        uploaded_by: EMAIL.to_owned(),
+        error: None,
         created_at: Timestamp::now(),
     }
 }
@@ -86,7 +92,7 @@ impl Platform for Memory {
         found.ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
     }
 
-    async fn create_tenant(&self, new: NewTenant) -> Result<Tenant, Error> {
+    async fn create_tenant(&self, new: NewTenant, _: &str) -> Result<Tenant, Error> {
         if new.slug.as_str() == "broken" {
             return Err(Error::Internal("password=hunter2 in a connection string".into()));
         }
@@ -110,15 +116,25 @@ impl Platform for Memory {
                 schemas: Vec::new(),
             },
             created_at: Timestamp::now(),
+            operation: None,
         };
         tenants.insert(new.slug, tenant.clone());
         Ok(tenant)
     }
 
-    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error> {
-        let slug = self.tenant(tenant).await?.slug;
+    async fn delete_tenant(&self, tenant: &TenantRef, _: &str) -> Result<DeletedTenant, Error> {
+        let Tenant { id, slug, .. } = self.tenant(tenant).await?;
         self.tenants.lock().unwrap().remove(&slug);
-        Ok(())
+        Ok(DeletedTenant {
+            id,
+            deleted_at: Timestamp::now(),
+            deleted_by: None,
+            evidence: serde_json::json!({"rows": 3, "left": 0}),
+        })
+    }
+
+    fn lifecycle(&self) -> &dyn Lifecycle {
+        self
     }
 
     async fn services(&self) -> Result<Vec<Service>, Error> {
@@ -127,16 +143,47 @@ impl Platform for Memory {
             name: name.parse().unwrap(),
             title: name.to_owned(),
             current: None,
+            previous: None,
+            canary: None,
             releases: Vec::new(),
+            history: Vec::new(),
         };
         Ok(names.map(service).into())
     }
 
+    /// A manifest with a comment that says so breaks clients, or asks for more.
+    async fn preview_release(&self, _: &ServiceName, new: &NewRelease) -> Result<ReleaseDiff, Error> {
+        let mut diff = ReleaseDiff {
+            against: Some(ReleaseId::random()),
+            ..ReleaseDiff::default()
+        };
+        if new.manifest.contains("# breaks") {
+            diff.breaking = true;
+            diff.contract.push(ContractChange {
+                breaking: true,
+                place: "GET /api/tasks/boards".to_owned(),
+                detail: "the operation is gone".to_owned(),
+            });
+        }
+        if new.manifest.contains("# asks") {
+            diff.asks.push(Asked {
+                kind: "capability".to_owned(),
+                name: "http".to_owned(),
+            });
+        }
+        Ok(diff)
+    }
+
     async fn create_release(&self, service: &ServiceName, new: NewRelease) -> Result<Release, Error> {
+        assert_eq!(new.uploaded_by, EMAIL, "a release knows who uploaded it");
         Ok(release(service, new.component.len()))
     }
 
-    async fn activate_release(&self, service: &ServiceName, id: &ReleaseId) -> Result<Service, Error> {
+    async fn release(&self, _: &ServiceName, release: &ReleaseId) -> Result<ReleaseFacts, Error> {
+        Err(Error::NotFound(format!("There is no release `{release}`.")))
+    }
+
+    async fn activate_release(&self, service: &ServiceName, id: &ReleaseId, _: &str) -> Result<Service, Error> {
         let current = Release {
             id: id.clone(),
             ..release(service, 8)
@@ -145,8 +192,51 @@ impl Platform for Memory {
             name: service.clone(),
             title: service.to_string(),
             current: Some(current.clone()),
+            previous: None,
+            canary: None,
             releases: vec![current],
+            history: Vec::new(),
         })
+    }
+
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        _: bool,
+        by: &str,
+    ) -> Result<Service, Error> {
+        match to {
+            Some(to) => self.activate_release(service, to, by).await,
+            None => Err(Error::Conflict("No release was served before this one.".to_owned())),
+        }
+    }
+
+    async fn start_canary(
+        &self,
+        service: &ServiceName,
+        id: &ReleaseId,
+        _: CanarySplit,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.activate_release(service, id, by).await
+    }
+
+    async fn promote_canary(&self, service: &ServiceName, _: &str) -> Result<Service, Error> {
+        Err(Error::Conflict(format!("{service} has no canary.")))
+    }
+
+    async fn abort_canary(&self, service: &ServiceName, _: &str) -> Result<Service, Error> {
+        Err(Error::Conflict(format!("{service} has no canary.")))
+    }
+
+    async fn invoke(&self, _: &ServiceName, new: NewInvocation) -> Result<InvocationResult, Error> {
+        let mut result = InvocationResult::answered(None, RequestId::random(), Duration::ZERO);
+        result.status = 200;
+        result
+            .headers
+            .push(("x-caller".to_owned(), format!("{:?}", new.caller)));
+        Ok(result)
     }
 
     async fn settings(&self, kind: SettingKind, _: &ServiceName) -> Result<Vec<Setting>, Error> {
@@ -216,6 +306,14 @@ impl Platform for Memory {
         Ok(Meters::from_snapshot(self.meters.snapshot(), Timestamp::now(), |_| {
             None
         }))
+    }
+
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error> {
+        Ok(UsageReport {
+            from: filter.from,
+            until: filter.until,
+            items: Vec::new(),
+        })
     }
 
     async fn logs(&self, filter: &LogFilter) -> Result<LogLines, Error> {

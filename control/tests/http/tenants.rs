@@ -33,12 +33,12 @@ async fn a_tenant_is_created_shown_and_deleted() {
     post(&app, "/api/control/tenants", json!({ "slug": "acme", "name": "Other" }))
         .await
         .is_problem("conflict", 409);
+    let deleted = send(&app, request("DELETE", "/api/control/tenants/acme", None)).await;
     assert_eq!(
-        send(&app, request("DELETE", "/api/control/tenants/acme", None))
-            .await
-            .status,
-        StatusCode::NO_CONTENT
+        (deleted.status, &deleted.body["id"]),
+        (StatusCode::OK, &made.body["id"])
     );
+    assert_eq!(deleted.body["evidence"]["left"], 0);
     send(&app, request("DELETE", "/api/control/tenants/acme", None))
         .await
         .is_problem("not-found", 404);

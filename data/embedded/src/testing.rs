@@ -85,6 +85,45 @@ impl Scratch {
         Self { server, connection }
     }
 
+    /// A second server that follows this one by streaming replication, with the same databases. This
+    /// one is stopped for a moment while its files are copied.
+    pub async fn standby(&self) -> Self {
+        self.stop().await;
+        let primary = &self.server.connection;
+        let follow = format!(
+            "host={} port={} user={} password={PASSWORD}",
+            primary.socket_dir.display(),
+            primary.port,
+            primary.user
+        );
+        let directory = Server::copy_of(&self.server.directory);
+        let data = directory.join("postgres/data");
+        std::fs::write(data.join("standby.signal"), "").expect("write standby.signal");
+        let settings = data.join("postgresql.auto.conf");
+        let mut text = std::fs::read_to_string(&settings).unwrap_or_default();
+        text.push_str(&format!("primary_conninfo = '{follow}'\n"));
+        std::fs::write(&settings, text).expect("write postgresql.auto.conf");
+        self.start().await;
+        let postgres = Postgres::start(config(&directory), &|_| {})
+            .await
+            .expect("start the standby");
+        let server = Arc::new(Server::of(directory, postgres).await);
+        let connection = Connection {
+            database: self.connection.database.clone(),
+            ..server.connection.clone()
+        };
+        Self { server, connection }
+    }
+
+    /// Makes a standby the primary.
+    pub async fn promote(&self) {
+        self.admin()
+            .await
+            .batch_execute("SELECT pg_promote()")
+            .await
+            .expect("promote the standby");
+    }
+
     /// How to reach the database, as superuser.
     pub fn connection(&self) -> Connection {
         self.connection.clone()
@@ -171,6 +210,22 @@ impl Server {
         } else {
             postgres
         };
+        Self::of(directory, postgres).await
+    }
+
+    /// Copies a stopped server's files to a place of their own.
+    fn copy_of(from: &Path) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("terrace-scratch-{}-{}", std::process::id(), nonce()));
+        std::fs::create_dir_all(&directory).expect("create a scratch directory");
+        std::fs::write(directory.join("password"), PASSWORD).expect("write the scratch password");
+        assert!(
+            copy(&from.join("postgres/data"), &directory),
+            "copy the files of a server"
+        );
+        directory
+    }
+
+    async fn of(directory: PathBuf, postgres: Postgres) -> Self {
         let server = Self {
             directory,
             connection: postgres.connection(),

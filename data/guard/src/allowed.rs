@@ -4,7 +4,7 @@
 //! locks, large objects, other sessions, and no text that it would run as SQL. That keeps out
 //! `set_config`, `current_setting`, `query_to_xml` and its family, `ts_stat`, `pg_*`, `lo_*`,
 //! `ts_rewrite` (its second argument may be a query), `dblink`, `lastval` and `setval` without
-//! naming them.
+//! naming them. The last lines are of PostgreSQL 16, 17 and 18; an older server does not know them.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -42,6 +42,10 @@ const FUNCTIONS: &str = "
     int4range int8range numrange tsrange tstzrange daterange
     abbrev broadcast family host hostmask inet_merge inet_same_family masklen netmask network set_masklen
     area box center circle diameter height lseg path point polygon radius width
+    jsonb_path_exists_tz jsonb_path_match_tz jsonb_path_query_tz jsonb_path_query_array_tz jsonb_path_query_first_tz
+    any_value array_sample array_shuffle date_add date_subtract erf erfc random_normal
+    to_bin to_oct unicode_assigned uuid_extract_timestamp uuid_extract_version
+    array_reverse array_sort casefold crc32 crc32c gamma lgamma uuidv4 uuidv7
 ";
 
 const TYPES: &str = "

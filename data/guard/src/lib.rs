@@ -12,10 +12,12 @@ mod migration;
 mod node;
 mod qualify;
 mod refusal;
+mod seal;
 mod verdict;
 mod walk;
 
 pub use cache::Guard;
 pub use migration::QualifiedStatement;
 pub use refusal::{Reason, Refusal};
+pub use seal::{Seal, SealError, without_values};
 pub use verdict::{Kind, Verdict};

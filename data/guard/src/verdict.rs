@@ -1,8 +1,11 @@
 //! What the guard found out about one statement: its kind, and its text with a gap for the schema.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
-use crate::qualify::Pieces;
+use crate::{qualify::Pieces, seal::fingerprint};
 
 /// What a statement is, and so what the database may answer to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,16 +45,20 @@ pub struct Verdict {
     kind: Kind,
     read_only: bool,
     pieces: Pieces,
+    relations: Vec<String>,
+    fingerprint: OnceLock<Option<u64>>,
 }
 
 impl Verdict {
-    pub(crate) fn new(kind: Kind, read_only: bool, pieces: Pieces) -> Self {
+    pub(crate) fn new(kind: Kind, read_only: bool, pieces: Pieces, relations: Vec<String>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             kind,
             read_only,
             pieces,
+            relations,
+            fingerprint: OnceLock::new(),
         }
     }
 
@@ -69,6 +76,16 @@ impl Verdict {
     /// sequence moves.
     pub fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// The tables that it names, each once: what a backend will keep in its catalogue caches for it.
+    pub fn relations(&self) -> &[String] {
+        &self.relations
+    }
+
+    /// The fingerprint of the statement that this is the verdict on; computed when first asked for.
+    pub fn fingerprint(&self, sql: &str) -> Option<u64> {
+        *self.fingerprint.get_or_init(|| fingerprint(sql).ok())
     }
 
     /// The statement with every name qualified by this schema.

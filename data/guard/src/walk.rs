@@ -36,12 +36,19 @@ pub(crate) fn statement(sql: &str) -> Result<Verdict, Refusal> {
     })?;
     walk.finish()?;
     let read_only = kind == Kind::Select && !walk.has_effect;
-    Ok(Verdict::new(kind, read_only, Pieces::of_tree(&tree, walk.gaps)?))
+    walk.relations.sort_unstable();
+    walk.relations.dedup();
+    Ok(Verdict::new(
+        kind,
+        read_only,
+        Pieces::of_tree(&tree, walk.gaps)?,
+        walk.relations,
+    ))
 }
 
 /// A verdict on a statement that nobody read.
 pub(crate) fn unread(sql: &str) -> Verdict {
-    Verdict::new(Kind::Any, false, Pieces::verbatim(sql))
+    Verdict::new(Kind::Any, false, Pieces::verbatim(sql), Vec::new())
 }
 
 /// Parses, with the limits that keep the parser itself safe.
@@ -85,6 +92,8 @@ pub(crate) struct Walk {
     pub(crate) gaps: usize,
     /// Whether a row is written or locked, or a sequence moves, anywhere in the tree.
     pub(crate) has_effect: bool,
+    /// Tables that were given the sentinel.
+    relations: Vec<String>,
     /// Names of common table expressions in scope, innermost last.
     scopes: Vec<Vec<String>>,
     /// Functions in FROM: the name each goes by, and the columns that may be asked of it.
@@ -99,6 +108,7 @@ impl Walk {
             mode,
             gaps: 0,
             has_effect: false,
+            relations: Vec::new(),
             scopes: Vec::new(),
             table_functions: Vec::new(),
             references: Vec::new(),
@@ -394,6 +404,7 @@ impl Walk {
         }
         *schemaname = SENTINEL.to_owned();
         self.gaps += 1;
+        self.relations.push(relname.clone());
         self.alias(alias.as_mut())
     }
 

@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 use terrace_data_guard::{Guard, QualifiedStatement};
 use terrace_ground_ids::ServiceName;
 
-use crate::Error;
+use crate::{
+    Error,
+    contraction::{Effects, effects},
+};
 
 /// One file as it lies in a service's bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,7 @@ pub struct Migration {
     /// Of the file's text, hexadecimal.
     pub sha256: String,
     pub(crate) statements: Vec<QualifiedStatement>,
+    effects: Effects,
 }
 
 /// All migrations of one release of one service, in order. Cheap to clone.
@@ -73,6 +77,35 @@ impl Migrations {
         &self.list
     }
 
+    /// The first ones, up to this number: what a schema had that was exported then.
+    #[must_use]
+    pub fn upto(&self, number: u32) -> Self {
+        let list = self.list.iter().filter(|migration| migration.number <= number);
+        Self {
+            service: self.service.clone(),
+            list: list.cloned().collect(),
+        }
+    }
+
+    /// What the migrations after number `head` take away from the release that is there, as sentences:
+    /// "0004_titles drops the column `task.title`". Empty when they only add.
+    pub fn contractions(&self, head: u32) -> Vec<String> {
+        let new = || self.list.iter().filter(|migration| migration.number > head);
+        let made: Vec<&String> = new().flat_map(|migration| &migration.effects.creates).collect();
+        new()
+            .flat_map(|migration| {
+                migration
+                    .effects
+                    .contracts
+                    .iter()
+                    .map(move |effect| (migration, effect))
+            })
+            // A table that is new itself is used by nobody yet.
+            .filter(|(_, (table, _))| !made.contains(&table))
+            .map(|(migration, (_, what))| format!("{} {what}", migration.name))
+            .collect()
+    }
+
     /// The number of the last one; 0 for none. A schema at this number is ready for the release.
     pub fn head(&self) -> u32 {
         self.list.last().map_or(0, |migration| migration.number)
@@ -101,6 +134,7 @@ fn one(guard: &Guard, file: &File) -> Result<Migration, Error> {
         name: name.to_owned(),
         sha256: HEXLOWER.encode(&Sha256::digest(file.sql.as_bytes())),
         statements,
+        effects: effects(&file.sql),
     })
 }
 
@@ -131,6 +165,24 @@ mod tests {
             ["0001_a", "0002_b"]
         );
         assert_eq!(migrations.head(), 2);
+    }
+
+    #[test]
+    fn only_what_is_taken_from_the_release_that_is_there_counts_as_taken_away() {
+        let migrations = read(&[
+            (
+                "0001_a.sql",
+                "CREATE TABLE a (id bigint); ALTER TABLE a ADD CONSTRAINT positive CHECK (id > 0)",
+            ),
+            ("0002_b.sql", "CREATE TABLE b (id bigint)"),
+            (
+                "0003_c.sql",
+                "CREATE UNIQUE INDEX b_id ON b (id); ALTER TABLE a DROP COLUMN id",
+            ),
+        ])
+        .unwrap();
+        assert_eq!(migrations.contractions(1), ["0003_c drops the column `a.id`"]);
+        assert_eq!(migrations.contractions(3), Vec::<String>::new());
     }
 
     #[test]

@@ -210,10 +210,21 @@ async fn once(
         unchanged(&schema, migration, row.try_get(1)?)?;
         return Ok(false);
     }
+    // A login that is no superuser is the owner's member while it migrates, and no longer.
+    let is_superuser: bool = transaction
+        .query_typed("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?
+        .first()
+        .is_some_and(|row| row.get(0));
     // Ids are safe in a name: their alphabet has no quote (ground/ids).
+    let grant = if is_superuser {
+        String::new()
+    } else {
+        format!("GRANT \"{owner}\" TO CURRENT_USER;")
+    };
     transaction
         .batch_execute(&format!(
-            "SET LOCAL lock_timeout = {}; SET LOCAL search_path = \"{schema}\"; SET LOCAL ROLE \"{owner}\"",
+            "{grant} SET LOCAL lock_timeout = {}; SET LOCAL search_path = \"{schema}\"; SET LOCAL ROLE \"{owner}\"",
             config.lock_timeout_ms
         ))
         .await?;
@@ -232,7 +243,14 @@ async fn once(
             role: owner,
         });
     }
-    transaction.batch_execute("SET LOCAL ROLE NONE").await?;
+    let revoke = if is_superuser {
+        String::new()
+    } else {
+        format!("; REVOKE \"{owner}\" FROM CURRENT_USER")
+    };
+    transaction
+        .batch_execute(&format!("SET LOCAL ROLE NONE{revoke}"))
+        .await?;
     transaction
         .execute(
             "INSERT INTO terrace.migration (schema, service, number, name, sha256) VALUES ($1, $2, $3, $4, $5)",

@@ -1,11 +1,20 @@
 //! One connection: what it has prepared, in which state it is, and the flights it can make.
+//!
+//! Flights that only some transactions make are in the files of this folder.
+
+mod copy;
+mod prepare;
+mod savepoint;
+mod scan;
+#[doc(hidden)]
+mod simple;
+mod stream;
 
 use std::{
+    collections::HashSet,
     io,
     num::NonZeroUsize,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -13,10 +22,11 @@ use bytes::BytesMut;
 use lru::LruCache;
 use postgres_protocol::message::frontend::{self, BindError};
 use terrace_data_guard::{Kind, Verdict};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::{TcpStream, UnixStream},
-};
+use tokio::io::AsyncWriteExt;
+
+pub(crate) use savepoint::Mark;
+pub(crate) use scan::Portal;
+pub(crate) use stream::Stream;
 
 use crate::{
     Address, Config, Error, ErrorKind, Rows, Trusted, Value, codec,
@@ -49,6 +59,8 @@ enum Key {
     Timeout(u64),
     /// A statement of the platform.
     Trusted(&'static str),
+    /// What a transaction does at a savepoint of this depth.
+    Savepoint(Mark, usize),
 }
 
 /// What a cancel request needs.
@@ -58,6 +70,9 @@ pub(crate) struct CancelKey {
     pub(crate) process_id: i32,
     pub(crate) secret_key: i32,
 }
+
+/// The server refuses to write: `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
 
 pub(crate) struct Backend {
     pub(crate) cancel: CancelKey,
@@ -69,6 +84,9 @@ pub(crate) struct Backend {
     pub(crate) writes: u64,
     must_retire: bool,
     born: Instant,
+    /// Tables that were opened here, as hashes of (route, table). PostgreSQL keeps what it knows of
+    /// each for the life of the backend.
+    relations: HashSet<u64>,
     stream: Stream,
     input: BytesMut,
     out: BytesMut,
@@ -78,6 +96,8 @@ pub(crate) struct Backend {
     /// Prepared in the flight that is being built; forgotten again when it fails before them.
     inline: Vec<Key>,
     evicted: Vec<Arc<Statement>>,
+    /// Portals that nobody reads any more; closed with the next flight.
+    unread: Vec<Portal>,
 }
 
 impl Backend {
@@ -92,6 +112,7 @@ impl Backend {
             writes: 0,
             must_retire: false,
             born: now,
+            relations: HashSet::new(),
             stream,
             input,
             out,
@@ -100,6 +121,7 @@ impl Backend {
             names: 0,
             inline: Vec::new(),
             evicted: Vec::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -107,6 +129,7 @@ impl Backend {
     pub(crate) fn is_reusable(&self, config: &Config) -> bool {
         self.state == State::Idle
             && !self.must_retire
+            && self.relations.len() <= config.backend_relations_max
             && self.born.elapsed() < Duration::from_secs(config.backend_age_max_s)
     }
 
@@ -114,10 +137,7 @@ impl Backend {
     /// it must not be used. Costs no system call when nothing has happened.
     pub(crate) fn is_alive(&self) -> bool {
         let mut byte = [0_u8; 1];
-        let read = match &self.stream {
-            Stream::Unix(stream) => stream.try_read(&mut byte),
-            Stream::Tcp(stream) => stream.try_read(&mut byte),
-        };
+        let read = self.stream.try_read(&mut byte);
         self.input.is_empty() && matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -136,20 +156,13 @@ impl Backend {
         if self.state == State::Idle {
             self.put_begin(route, timeout_ms)?;
         }
-        let key = Key::Statement(route.number, verdict.number());
-        let statement = match self.prepared.get(&key) {
-            Some(statement) => Arc::clone(statement),
-            None => {
-                let sql = verdict.bind(&route.schema);
-                let mut prepared = self.prepare(vec![(key, &sql)], config).await;
-                if is_whole && matches!(prepared, Err(Failure::Statement(_))) {
+        let statement = match self.prepared(route, verdict, config).await {
+            Ok(statement) => statement,
+            Err(failure) => {
+                if is_whole && matches!(failure, Failure::Statement(_)) {
                     self.rollback(config).await?;
                 }
-                self.start();
-                match &mut prepared {
-                    Ok(statements) => statements.remove(0),
-                    Err(_) => return prepared.map(|_| Rows::default()),
-                }
+                return Err(failure);
             }
         };
         if let Err(error) = self.put_statement(verdict.kind(), statement, params, config) {
@@ -237,6 +250,9 @@ impl Backend {
             // A name is ours and has no NUL, so this cannot fail.
             drop(frontend::close(b'S', &self.evicted[index].name, &mut self.out));
         }
+        for portal in self.unread.drain(..) {
+            drop(frontend::close(b'P', &portal.name(), &mut self.out));
+        }
     }
 
     /// Nothing of this flight is sent after all.
@@ -250,13 +266,17 @@ impl Backend {
 
     fn put_begin(&mut self, route: &Route, timeout_ms: u64) -> Result<(), Failure> {
         self.put_named(BEGIN, "BEGIN")?;
-        self.put_setting(Key::Role(route.number), || route.set_role.clone())?;
-        self.put_setting(Key::Timeout(timeout_ms), || {
+        self.put_limits(route, timeout_ms)
+    }
+
+    fn put_limits(&mut self, route: &Route, timeout_ms: u64) -> Result<(), Failure> {
+        self.put_utility(Key::Role(route.number), "SET", || route.set_role.clone())?;
+        self.put_utility(Key::Timeout(timeout_ms), "SET", || {
             format!("SET LOCAL statement_timeout = {timeout_ms}")
         })
     }
 
-    fn put_setting(&mut self, key: Key, sql: impl FnOnce() -> String) -> Result<(), Failure> {
+    fn put_utility(&mut self, key: Key, tag: &'static str, sql: impl FnOnce() -> String) -> Result<(), Failure> {
         let statement = match self.prepared.get(&key) {
             Some(statement) => Arc::clone(statement),
             None => {
@@ -273,7 +293,7 @@ impl Backend {
                 statement
             }
         };
-        self.put_named(&statement.name, "SET")
+        self.put_named(&statement.name, tag)
     }
 
     fn put_named(&mut self, name: &str, tag: &'static str) -> Result<(), Failure> {
@@ -299,6 +319,31 @@ impl Backend {
         params: &[Value],
         config: &Config,
     ) -> Result<(), Error> {
+        self.put_bind("", &statement, params, config)?;
+        // One row more than allowed tells a full result from one that is too long. Only a SELECT
+        // can be stopped: the others have done their work before the first row.
+        let rows_max = if kind == Kind::Select {
+            i32::try_from(config.result_rows_max + 1).unwrap_or(i32::MAX)
+        } else {
+            0
+        };
+        self.put_execute("", rows_max)?;
+        self.steps.push(Step::Statement(kind, statement));
+        Ok(())
+    }
+
+    fn put_execute(&mut self, portal: &str, rows_max: i32) -> Result<(), Error> {
+        frontend::execute(portal, rows_max, &mut self.out)
+            .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))
+    }
+
+    fn put_bind(
+        &mut self,
+        portal: &str,
+        statement: &Statement,
+        params: &[Value],
+        config: &Config,
+    ) -> Result<(), Error> {
         if params.len() != statement.params.len() {
             let message = format!(
                 "the statement takes {} parameters, {} were given",
@@ -310,7 +355,7 @@ impl Backend {
         let before = self.out.len();
         let pairs = || params.iter().zip(statement.params.iter().copied());
         frontend::bind(
-            "",
+            portal,
             &statement.name,
             pairs().map(|(value, oid)| codec::param_format(value, oid)),
             pairs(),
@@ -325,57 +370,18 @@ impl Backend {
                 format!("all parameters together have at most {} bytes", config.params_bytes_max),
             ));
         }
-        // One row more than allowed tells a full result from one that is too long. Only a SELECT
-        // can be stopped: the others have done their work before the first row.
-        let rows_max = if kind == Kind::Select {
-            i32::try_from(config.result_rows_max + 1).unwrap_or(i32::MAX)
-        } else {
-            0
-        };
-        frontend::execute("", rows_max, &mut self.out)
-            .map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
-        self.steps.push(Step::Statement(kind, statement));
         Ok(())
-    }
-
-    /// Parses and describes, after what the flight already holds. The transaction stays open.
-    async fn prepare(&mut self, wanted: Vec<(Key, &str)>, config: &Config) -> Result<Vec<Arc<Statement>>, Failure> {
-        let mut names = Vec::with_capacity(wanted.len());
-        for (_, sql) in &wanted {
-            let name = self.next_name();
-            frontend::parse(&name, sql, std::iter::empty(), &mut self.out).map_err(unsendable)?;
-            frontend::describe(b'S', &name, &mut self.out).map_err(unsendable)?;
-            names.push(name);
-        }
-        let mut answer = self.exchange(false, config).await?;
-        let described = std::mem::take(&mut answer.described);
-        self.conclude(answer, State::Open)?;
-        if described.len() != wanted.len() {
-            return Err(Failure::Unexpected("a statement was not described".to_owned()));
-        }
-        let mut statements = Vec::with_capacity(wanted.len());
-        for (((key, _), name), (params, columns)) in wanted.into_iter().zip(names).zip(described) {
-            let statement = Arc::new(Statement { name, params, columns });
-            self.remember(key, Arc::clone(&statement));
-            statements.push(statement);
-        }
-        Ok(statements)
-    }
-
-    fn remember(&mut self, key: Key, statement: Arc<Statement>) {
-        if let Some((_, old)) = self.prepared.push(key, statement) {
-            self.evicted.push(old);
-        }
-    }
-
-    fn next_name(&mut self) -> String {
-        self.names += 1;
-        format!("s{}", self.names)
     }
 
     /// Sends what was put and reads all that comes back.
     async fn exchange(&mut self, has_commit: bool, config: &Config) -> Result<Answer, Failure> {
         frontend::sync(&mut self.out);
+        self.send(has_commit).await?;
+        self.receive(has_commit, config).await
+    }
+
+    /// Writes what was put.
+    async fn send(&mut self, has_commit: bool) -> Result<(), Failure> {
         self.state = State::InFlight;
         let mut sent = 0;
         while sent < self.out.len() {
@@ -391,6 +397,10 @@ impl Backend {
             }
         }
         self.evicted.clear();
+        Ok(())
+    }
+
+    async fn receive(&mut self, has_commit: bool, config: &Config) -> Result<Answer, Failure> {
         let answer = match flight::read(&mut self.stream, &mut self.input, &self.steps, config).await {
             // Without a COMMIT in it, a flight that is lost has changed nothing.
             Err(Failure::Lost { nothing_ran, error }) => {
@@ -402,7 +412,9 @@ impl Backend {
             other => other?,
         };
         self.must_retire |= answer.must_retire;
-        if answer.error.is_some() {
+        if let Some(error) = &answer.error {
+            // What was the primary is one no more.
+            self.must_retire |= error.sqlstate == READ_ONLY;
             for key in self.inline.drain(..).skip(answer.parsed) {
                 self.prepared.pop(&key);
             }
@@ -452,43 +464,5 @@ fn bind_error(error: BindError) -> Error {
             Err(error) => Error::new(ErrorKind::BadValue, error.to_string()),
         },
         BindError::Serialization(error) => Error::new(ErrorKind::BadValue, error.to_string()),
-    }
-}
-
-/// A socket of either kind.
-pub(crate) enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

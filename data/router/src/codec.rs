@@ -14,6 +14,7 @@ const BYTEA: Oid = 17;
 const INT8: Oid = 20;
 const INT2: Oid = 21;
 const INT4: Oid = 23;
+pub(crate) const TEXT: Oid = 25;
 const JSON: Oid = 114;
 const FLOAT4: Oid = 700;
 const FLOAT8: Oid = 701;

@@ -24,6 +24,17 @@ pub struct Config {
     /// A connection is replaced after this, in seconds: PostgreSQL never gives back the catalogue
     /// memory of a backend (about 125 KB for each tenant it served). Default 3,600.
     pub backend_age_max_s: u64,
+    /// A connection is replaced when more tables than this were opened on it, each counted once per
+    /// schema. PostgreSQL never forgets one: 17 KB after a first SELECT, 32 KB once it was also
+    /// written (measured, two indexes, PostgreSQL 15). Default 512: about 16 MB.
+    pub backend_relations_max: usize,
+    /// Most savepoints of one transaction, released ones included: PostgreSQL keeps 64 of them per
+    /// backend in shared memory, and beyond that every snapshot of every tenant becomes slower. Default 60.
+    pub savepoints_max: usize,
+    /// Most scans that one transaction may have open. Default 4.
+    pub scans_max: usize,
+    /// About how many bytes a batch of a scan has, as they travel. Default 256 KiB.
+    pub batch_bytes: usize,
     /// Most prepared statements that one connection keeps (about 80 KB each). Default 256.
     pub prepared_max: usize,
     /// Most rows of one result. Default 10,000.
@@ -46,6 +57,10 @@ impl Default for Config {
             connect_timeout_ms: 5_000,
             backend_idle_max_s: 300,
             backend_age_max_s: 3_600,
+            backend_relations_max: 512,
+            savepoints_max: 60,
+            scans_max: 4,
+            batch_bytes: 256 << 10,
             prepared_max: 256,
             result_rows_max: 10_000,
             result_bytes_max: 8 << 20,

@@ -1,6 +1,10 @@
 //! Opening a connection: socket, start-up, SCRAM, and the three statements every flight needs.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
@@ -30,28 +34,50 @@ pub(crate) const ROLLBACK: &str = "r";
 const PASSING: [&str; 2] = ["57P03", "53300"];
 const PASSING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A new backend of this lane.
-pub(crate) async fn connect(lane: &Lane, config: &Config) -> Result<Backend, Error> {
+/// How long one of several places may take before the next is tried.
+const PLACE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A new backend of this lane. Of several places, the one that `primary` numbers is tried first, and
+/// the one that was found is noted there. Between a primary's end and a standby's promotion there is
+/// nobody to connect to: with several places that is waited for, up to the connect timeout.
+pub(crate) async fn connect(lane: &Lane, config: &Config, primary: &AtomicUsize) -> Result<Backend, Error> {
     let began = Instant::now();
     let until = began + config.connect_timeout();
+    let places = lane.cluster.address.places();
     let mut pause = Duration::from_millis(10);
     loop {
-        let outcome = timeout_at(until, attempt(lane, config)).await;
-        match outcome {
-            Ok(Ok(backend)) => return Ok(backend),
-            Ok(Err(Refused::Server(error)))
-                if PASSING.contains(&error.sqlstate.as_str()) && began.elapsed() < PASSING_PATIENCE =>
-            {
-                sleep(pause).await;
-                pause *= 2;
-            }
-            Ok(Err(refused)) => {
-                // The inner message names a login and a socket: it is for the log.
+        let first = primary.load(Ordering::Relaxed);
+        let mut is_passing = places.len() > 1;
+        for index in (0..places.len()).map(|offset| (first + offset) % places.len()) {
+            let Some(place) = places.get(index) else { continue };
+            let patience = if places.len() > 1 {
+                until.min(Instant::now() + PLACE_PATIENCE)
+            } else {
+                until
+            };
+            let refused = match timeout_at(patience, attempt(lane, place, config)).await {
+                Ok(Ok(backend)) => {
+                    primary.store(index, Ordering::Relaxed);
+                    return Ok(backend);
+                }
+                Ok(Err(refused)) => refused,
+                Err(_) => Refused::Protocol("no answer in time"),
+            };
+            is_passing |= matches!(&refused, Refused::Server(error)
+                if PASSING.contains(&error.sqlstate.as_str()) && began.elapsed() < PASSING_PATIENCE);
+            // The inner message names a login and a socket: it is for the log.
+            if !is_passing {
                 tracing::warn!(lane.id = %lane.id, cluster = %lane.cluster.name, error = %refused, "Could not open a connection");
-                return Err(Error::unavailable("no connection to the database could be opened"));
             }
-            Err(_) => return Err(Error::unavailable("opening a connection to the database took too long")),
         }
+        if Instant::now() >= until {
+            return Err(Error::unavailable("opening a connection to the database took too long"));
+        }
+        if !is_passing {
+            return Err(Error::unavailable("no connection to the database could be opened"));
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
     }
 }
 
@@ -64,6 +90,7 @@ pub(crate) async fn open(address: &Address) -> io::Result<Stream> {
             stream.set_nodelay(true)?;
             Stream::Tcp(stream)
         }
+        Address::Several(_) => return Err(io::Error::other("several addresses are no address")),
     })
 }
 
@@ -77,8 +104,9 @@ enum Refused {
     Protocol(&'static str),
 }
 
-async fn attempt(lane: &Lane, config: &Config) -> Result<Backend, Refused> {
-    let address = &lane.cluster.address;
+async fn attempt(lane: &Lane, address: &Address, config: &Config) -> Result<Backend, Refused> {
+    // Of a single place, an operator may make a read-only one on purpose.
+    let must_write = lane.cluster.address.places().len() > 1;
     let mut wire = Wire {
         stream: open(address).await?,
         input: BytesMut::with_capacity(8 * 1024),
@@ -104,7 +132,7 @@ async fn attempt(lane: &Lane, config: &Config) -> Result<Backend, Refused> {
     ];
     frontend::startup_message(parameters, &mut wire.out)?;
     wire.send().await?;
-    authenticate(&mut wire, lane).await?;
+    authenticate(&mut wire, address, &lane.password).await?;
 
     let mut key = None;
     loop {
@@ -116,7 +144,14 @@ async fn attempt(lane: &Lane, config: &Config) -> Result<Backend, Refused> {
                     secret_key: body.secret_key(),
                 });
             }
-            Message::ParameterStatus(_) | Message::NoticeResponse(_) => {}
+            // Since PostgreSQL 14 a server says this of itself; asking would be a round trip.
+            Message::ParameterStatus(body) => {
+                let is_reader = ["in_hot_standby", "default_transaction_read_only"].contains(&body.name()?);
+                if must_write && is_reader && body.value()? == "on" {
+                    return Err(Refused::Protocol("the server accepts no writes"));
+                }
+            }
+            Message::NoticeResponse(_) => {}
             Message::ReadyForQuery(_) => break,
             Message::ErrorResponse(body) => return Err(Refused::Server(ServerError::read(&body))),
             _ => return Err(Refused::Protocol("unexpected message after authentication")),
@@ -139,11 +174,11 @@ async fn attempt(lane: &Lane, config: &Config) -> Result<Backend, Refused> {
     Ok(Backend::new(wire.stream, wire.input, wire.out, key, config))
 }
 
-async fn authenticate(wire: &mut Wire, lane: &Lane) -> Result<(), Refused> {
+async fn authenticate(wire: &mut Wire, address: &Address, password: &str) -> Result<(), Refused> {
     match wire.read().await? {
         Message::AuthenticationOk => return Ok(()),
-        Message::AuthenticationCleartextPassword if matches!(lane.cluster.address, Address::Unix { .. }) => {
-            frontend::password_message(lane.password.as_bytes(), &mut wire.out)?;
+        Message::AuthenticationCleartextPassword if matches!(address, Address::Unix { .. }) => {
+            frontend::password_message(password.as_bytes(), &mut wire.out)?;
             wire.send().await?;
         }
         Message::AuthenticationSasl(body) => {
@@ -155,7 +190,7 @@ async fn authenticate(wire: &mut Wire, lane: &Lane) -> Result<(), Refused> {
             if !is_offered {
                 return Err(Refused::Protocol("the server does not offer SCRAM-SHA-256"));
             }
-            scram(wire, &lane.password).await?;
+            scram(wire, password).await?;
         }
         Message::ErrorResponse(body) => return Err(Refused::Server(ServerError::read(&body))),
         _ => {

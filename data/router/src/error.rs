@@ -34,6 +34,8 @@ pub enum ErrorKind {
     BadValue,
     /// A limit: rows, bytes, parameters.
     Limit,
+    /// The release is sealed, and the statement is not one of its list.
+    Unsealed,
     /// Everything else.
     Other,
 }
@@ -65,6 +67,8 @@ impl ErrorKind {
             "40001" | "40P01" => Self::Conflict,
             "57014" | "55P03" | "25P03" | "25P04" => Self::Timeout,
             "42501" => Self::Refused,
+            // A standby, or a primary that was one: the next connection finds the new one.
+            "25006" => Self::Unavailable,
             _ => match sqlstate.get(..2).unwrap_or_default() {
                 "08" | "53" | "57" | "58" => Self::Unavailable,
                 "22" => Self::BadValue,

@@ -19,6 +19,10 @@ pub(crate) enum Step {
     Utility(&'static str),
     /// A statement that may return rows.
     Statement(Kind, Arc<Statement>),
+    /// A part of a SELECT: the next rows of a portal.
+    Portal(Arc<Statement>),
+    /// A text in the simple protocol, whose columns come with its rows, all as text. For tests.
+    Text(Kind),
 }
 
 /// A statement that this backend has prepared.
@@ -50,6 +54,10 @@ pub(crate) struct Answer {
     pub(crate) described: Vec<(Vec<Oid>, Vec<Column>)>,
     /// A result was longer than it may be, and was cut.
     pub(crate) is_over_limit: bool,
+    /// A portal has more rows to give.
+    pub(crate) is_suspended: bool,
+    /// Bytes of the longest row.
+    pub(crate) row_bytes: usize,
     /// The session's settings changed, or something else that makes the backend unfit for reuse.
     pub(crate) must_retire: bool,
 }
@@ -138,6 +146,7 @@ pub(crate) async fn read(
         rows: Rows::default(),
         bytes: 0,
         params: Vec::new(),
+        text_columns: Vec::new(),
         config,
     };
     let mut is_first = true;
@@ -206,6 +215,7 @@ struct Reader<'a> {
     rows: Rows,
     bytes: usize,
     params: Vec<Oid>,
+    text_columns: Vec<Column>,
     config: &'a Config,
 }
 
@@ -234,7 +244,11 @@ impl Reader<'_> {
                         oid: field.type_oid(),
                     });
                 }
-                self.described(columns);
+                if let Some(Step::Text(..)) = self.steps.get(self.done) {
+                    self.text_columns = columns;
+                } else {
+                    self.described(columns);
+                }
             }
             Message::NoData => self.described(Vec::new()),
             Message::ErrorResponse(body) => self.answer.error = Some(ServerError::read(&body)),
@@ -263,31 +277,52 @@ impl Reader<'_> {
     fn complete(&mut self, tag: &str) -> Result<(), Failure> {
         match self.steps.get(self.done) {
             Some(Step::Utility(expected)) if *expected == tag => {}
-            Some(Step::Statement(kind, statement)) if kind.allows_tag(tag) => {
+            Some(Step::Statement(kind, _) | Step::Text(kind)) if kind.allows_tag(tag) => {
                 let affected = tag
                     .rsplit(' ')
                     .next()
                     .and_then(|count| count.parse().ok())
                     .unwrap_or_default();
-                let columns = statement.columns.iter().map(|column| column.name.clone()).collect();
-                let types = statement.columns.iter().map(|column| column.oid).collect();
-                let rows = std::mem::take(&mut self.rows.rows);
-                self.answer.results.push(Rows {
-                    columns,
-                    types,
-                    rows,
-                    affected,
-                });
-                self.bytes = 0;
+                self.result(affected);
             }
+            Some(Step::Portal(_)) if Kind::Select.allows_tag(tag) => self.result(0),
             _ => return Err(Failure::Unexpected(format!("the command tag `{tag}`"))),
         }
         self.done += 1;
         Ok(())
     }
 
-    /// More rows than a result may have; the server stopped at the limit.
+    /// The rows so far are a result.
+    fn result(&mut self, affected: u64) {
+        let columns = self.columns().iter().map(|column| column.name.clone()).collect();
+        let types = self.columns().iter().map(|column| column.oid).collect();
+        let rows = std::mem::take(&mut self.rows.rows);
+        self.answer.results.push(Rows {
+            columns,
+            types,
+            rows,
+            affected,
+        });
+        self.bytes = 0;
+    }
+
+    fn columns(&self) -> &[Column] {
+        match self.steps.get(self.done) {
+            Some(Step::Statement(_, statement) | Step::Portal(statement)) => &statement.columns,
+            Some(Step::Text(..)) => &self.text_columns,
+            _ => &[],
+        }
+    }
+
+    /// The server stopped where it was told to: at the end of a batch, or at one row more than a
+    /// result may have.
     fn suspended(&mut self) -> Result<(), Failure> {
+        if matches!(self.steps.get(self.done), Some(Step::Portal(_))) {
+            self.answer.is_suspended = true;
+            self.result(0);
+            self.done += 1;
+            return Ok(());
+        }
         if !matches!(self.steps.get(self.done), Some(Step::Statement(..))) {
             return Err(Failure::Unexpected("a suspended portal".to_owned()));
         }
@@ -298,9 +333,13 @@ impl Reader<'_> {
     }
 
     fn row(&mut self, body: &[u8]) -> Result<(), Failure> {
-        let Some(Step::Statement(_, statement)) = self.steps.get(self.done) else {
+        if !matches!(
+            self.steps.get(self.done),
+            Some(Step::Statement(..) | Step::Portal(_) | Step::Text(..))
+        ) {
             return Err(Failure::Unexpected("a row of a statement that has none".to_owned()));
-        };
+        }
+        self.answer.row_bytes = self.answer.row_bytes.max(body.len());
         self.bytes += body.len();
         if self.bytes > self.config.result_bytes_max || self.rows.rows.len() >= self.config.result_rows_max {
             self.answer.is_over_limit = true;
@@ -314,11 +353,13 @@ impl Reader<'_> {
         }
         let broken = || Failure::Unexpected("a row that does not match its description".to_owned());
         let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(broken)?;
-        if usize::from(u16::from_be_bytes(*count)) != statement.columns.len() {
+        let is_text = matches!(self.steps.get(self.done), Some(Step::Text(..)));
+        let columns = self.columns();
+        if usize::from(u16::from_be_bytes(*count)) != columns.len() {
             return Err(broken());
         }
-        let mut row = Vec::with_capacity(statement.columns.len());
-        for column in &statement.columns {
+        let mut row = Vec::with_capacity(columns.len());
+        for column in columns {
             let (length, after) = rest.split_first_chunk::<4>().ok_or_else(broken)?;
             rest = after;
             let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
@@ -327,7 +368,8 @@ impl Reader<'_> {
             };
             let (cell, after) = rest.split_at_checked(length).ok_or_else(broken)?;
             rest = after;
-            row.push(codec::decode(column.oid, cell).map_err(|error| Failure::Unexpected(error.message))?);
+            let oid = if is_text { codec::TEXT } else { column.oid };
+            row.push(codec::decode(oid, cell).map_err(|error| Failure::Unexpected(error.message))?);
         }
         self.rows.rows.push(row);
         Ok(())

@@ -14,6 +14,7 @@ mod codec;
 mod config;
 mod connect;
 mod error;
+mod export;
 mod flight;
 mod placement;
 mod pool;
@@ -25,9 +26,10 @@ mod value;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind};
+pub use export::{Copy, Export};
 pub use placement::{Address, Cluster, Lane, Placement, Placements, Principal, Trusted};
 pub use router::{LaneHealth, Router, TenantStats};
-pub use transaction::Transaction;
+pub use transaction::{Savepoint, Scan, Transaction};
 pub use value::{Rows, Value};
 
 /// What everything here returns.

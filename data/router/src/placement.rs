@@ -97,6 +97,19 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+    /// A primary and its standbys, in any order: whichever of them accepts writes when a connection is
+    /// opened. So a failover needs no change here.
+    Several(Vec<Self>),
+}
+
+impl Address {
+    /// The places to try, one after the other.
+    pub(crate) fn places(&self) -> &[Self] {
+        match self {
+            Self::Several(places) => places,
+            one => std::slice::from_ref(one),
+        }
+    }
 }
 
 /// A statement of the platform itself. It is not guarded and its names are qualified by hand; it runs

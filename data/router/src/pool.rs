@@ -4,7 +4,7 @@ use std::{
     ops::{Deref, DerefMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -31,6 +31,8 @@ pub(crate) struct LanePool {
     idle: Mutex<Vec<Backend>>,
     permits: Arc<Semaphore>,
     connections_max: usize,
+    /// Which of several places accepted writes last.
+    primary: AtomicUsize,
     pub(crate) opened: AtomicU64,
     pub(crate) destroyed: AtomicU64,
     pub(crate) flights: AtomicU64,
@@ -45,6 +47,7 @@ impl LanePool {
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(connections_max)),
             connections_max,
+            primary: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
             destroyed: AtomicU64::new(0),
             flights: AtomicU64::new(0),
@@ -74,7 +77,7 @@ impl LanePool {
                 self.destroyed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let backend = connect::connect(&self.lane, &self.config).await?;
+        let backend = connect::connect(&self.lane, &self.config, &self.primary).await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Lease {
             backend: Some(backend),

@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use terrace_data_guard::{Guard, Reason, Refusal, Verdict};
+use terrace_data_guard::{Guard, Reason, Refusal, Seal, SealError, Verdict};
 use terrace_ground_ids::{ClusterName, LaneId, TenantId};
 use tokio::time::timeout_at;
 
 use crate::{
-    Config, Error, ErrorKind, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure,
+    Config, Error, ErrorKind, Export, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure,
     pool::LanePool, route::Route, turnstile::Turnstile,
 };
 
@@ -113,6 +113,59 @@ impl Router {
     pub async fn begin(&self, principal: &Principal, deadline: Instant) -> Result<Transaction> {
         let route = self.inner.route(principal).await?;
         Ok(Transaction::new(Arc::clone(&self.inner), route, deadline))
+    }
+
+    /// A connection that sees one moment of the principal's schema, to copy its tables out. For
+    /// exports by the platform, never for a service: what is copied is not parsed by the guard. It
+    /// waits for its turn like a statement of the tenant, and takes one of its connections.
+    pub async fn export(&self, principal: &Principal, deadline: Instant) -> Result<Export> {
+        let route = self.inner.route(principal).await?;
+        within(deadline, Export::begin(Arc::clone(&self.inner), route, deadline)).await
+    }
+
+    /// The fingerprint of a statement that the guard allows; the error of a query when it does not.
+    /// For the seal of a release. Remembered with the verdict.
+    pub fn fingerprint(&self, sql: &str) -> Result<u64> {
+        let verdict = self.inner.check(sql)?;
+        verdict
+            .fingerprint(sql)
+            .ok_or_else(|| Error::new(ErrorKind::Syntax, "the statement has no fingerprint"))
+    }
+
+    /// The list of a sealed release, checked by this router's guard.
+    pub fn seal(&self, statements: &[String]) -> std::result::Result<Seal, SealError> {
+        Seal::of(&self.inner.guard, statements.iter().map(String::as_str))
+    }
+
+    /// One text over the simple protocol, in a transaction that is rolled back. To test the tags.
+    #[doc(hidden)]
+    pub async fn simple_for_tests(
+        &self,
+        principal: &Principal,
+        deadline: Instant,
+        texts: &[&str],
+    ) -> Vec<Result<Rows>> {
+        let route = match self.inner.route(principal).await {
+            Ok(route) => route,
+            Err(error) => return vec![Err(error)],
+        };
+        let mut outcomes = Vec::new();
+        let mut lease = match route.pool.lease(route.number, false).await {
+            Ok(lease) => lease,
+            Err(error) => return vec![Err(error)],
+        };
+        for text in texts {
+            let timeout_ms = timeout_ms(deadline).unwrap_or(1_000);
+            match lease.simple(&route, text, timeout_ms, &self.inner.config).await {
+                Ok(rows) => outcomes.push(Ok(rows)),
+                Err(Failure::Statement(error)) => outcomes.push(Err(error)),
+                Err(failure) => {
+                    outcomes.push(Err(settle(lease, &route, failure, false)));
+                    return outcomes;
+                }
+            }
+        }
+        outcomes
     }
 
     /// What this tenant is doing here. All zero when it has not been seen.
@@ -255,14 +308,22 @@ pub(crate) async fn within<T>(deadline: Instant, work: impl Future<Output = Resu
 /// connections keep prepared. The exact end is the router's own timer.
 pub(crate) fn timeout_ms(deadline: Instant) -> Result<u64> {
     const STEPS_MS: [u64; 12] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000];
+    rounded(deadline, &STEPS_MS)
+}
+
+/// The same for an export, which may take hours.
+pub(crate) fn export_timeout_ms(deadline: Instant) -> Result<u64> {
+    const STEPS_MS: [u64; 5] = [60_000, 600_000, 3_600_000, 21_600_000, 86_400_000];
+    rounded(deadline, &STEPS_MS)
+}
+
+fn rounded(deadline: Instant, steps_ms: &[u64]) -> Result<u64> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(Error::timeout("the deadline of the request has passed"));
     }
-    Ok(STEPS_MS
-        .into_iter()
-        .find(|step| Duration::from_millis(*step) >= left)
-        .unwrap_or(60_000))
+    let step = steps_ms.iter().find(|step| Duration::from_millis(**step) >= left);
+    Ok(step.or(steps_ms.last()).copied().unwrap_or(60_000))
 }
 
 /// Ends a lease after a failure: the connection goes back if it is in order, and is destroyed if it

@@ -1,5 +1,11 @@
 //! A transaction of several statements, which a service holds open.
 
+mod savepoint;
+mod scan;
+
+pub use savepoint::Savepoint;
+pub use scan::Scan;
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -25,6 +31,11 @@ pub struct Transaction {
     lease: Option<Lease>,
     turn: Option<Turn>,
     is_over: bool,
+    /// Savepoints that are set, the oldest first.
+    savepoints: Vec<Savepoint>,
+    savepoints_made: u32,
+    scans: Vec<scan::Open>,
+    scans_made: u32,
 }
 
 impl Transaction {
@@ -36,6 +47,10 @@ impl Transaction {
             lease: None,
             turn: None,
             is_over: false,
+            savepoints: Vec::new(),
+            savepoints_made: 0,
+            scans: Vec::new(),
+            scans_made: 0,
         }
     }
 

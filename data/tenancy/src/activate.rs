@@ -1,13 +1,18 @@
 //! Activating a release: every tenant gets the schema and its migrations, then the pointer switches.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, stream};
-use terrace_data_migrate::{Progress, apply_all};
+use terrace_data_migrate::{Migrations, Progress, apply_all};
 use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
 use tracing::info;
 
-use crate::{Directory, Error, ReleaseState, create::lane_of, lifecycle::detached, schemas, view};
+use crate::{
+    Cause, Directory, Error, Happened, ReleaseState, create::lane_of, history, lifecycle::detached, schemas, view,
+};
 
 /// How an activation went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +21,15 @@ pub struct Activation {
     pub migrated: usize,
     /// Tenants whose schema was ready already.
     pub current: usize,
+}
+
+/// Why a service is switched to a release.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// For the history.
+    pub cause: Cause,
+    /// Only if this one is served: what was decided by looking at it must not hit another.
+    pub instead_of: Option<ReleaseId>,
 }
 
 /// How often the tenants are walked again because new ones appeared meanwhile.
@@ -32,7 +46,8 @@ const LACKING: &str = "SELECT t.id FROM terrace.tenant t
 
 impl Directory {
     /// Migrates all tenants to `release`, then serves it. Going back to a retained release is the
-    /// same call: its migrations are there already. It may be killed and called again.
+    /// same call: its migrations are there already. It may be killed and called again. A canary of the
+    /// service ends with it.
     ///
     /// # Errors
     /// [`Error::NotReady`] when a tenant's migration or hook failed: the old release stays, the new one
@@ -43,6 +58,30 @@ impl Directory {
         release: &ReleaseId,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<Activation, Error> {
+        let cause = Cause::new(Happened::Deployed, "terrace");
+        self.switch_to(
+            service,
+            release,
+            Switch {
+                cause,
+                instead_of: None,
+            },
+            progress,
+        )
+        .await
+    }
+
+    /// The same, with who wants it and why.
+    ///
+    /// # Errors
+    /// As [`Directory::activate_release`].
+    pub async fn switch_to(
+        self: &Arc<Self>,
+        service: &ServiceName,
+        release: &ReleaseId,
+        switch: Switch,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> Result<Activation, Error> {
         let (directory, service, release) = (self.clone(), service.clone(), release.clone());
         detached(async move {
             let facts = directory.release(&release).await?;
@@ -50,9 +89,9 @@ impl Directory {
                 return Err(Error::unknown("release of this service", &release));
             }
             let work = async {
-                let outcome = directory.activate(&service, &release, &*progress).await;
+                let outcome = directory.activate(&service, &release, &switch, &*progress).await;
                 if let Err(error @ Error::NotReady { .. }) = &outcome {
-                    directory.record_failure(&release, error).await?;
+                    directory.record_failure(&service, &release, error).await?;
                 }
                 outcome
             };
@@ -67,6 +106,7 @@ impl Directory {
         &self,
         service: &ServiceName,
         release: &ReleaseId,
+        switch: &Switch,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Activation, Error> {
         let migrations = self.migrations_of(release).await?;
@@ -75,36 +115,18 @@ impl Directory {
             current: 0,
         };
         // All of them first, so that a migration whose text changed is found; later only the new ones.
-        let mut waiting = self.tenants_by(TENANTS, &[]).await?;
+        // A release that everybody had was compared then: going back asks nobody who is ready.
+        let mut waiting = if self.was_served(release).await? {
+            self.tenants_by(LACKING, &[&service.as_str(), &i64::from(migrations.head())])
+                .await?
+        } else {
+            self.tenants_by(TENANTS, &[]).await?
+        };
         for _ in 0..ROUNDS_MAX {
-            let unready = self
-                .tenants_by(LACKING, &[&service.as_str(), &i64::from(migrations.head())])
-                .await?;
-            self.build_missing(service, &unready).await?;
-            let report = apply_all(&self.pool, &waiting, &migrations, &self.config.migrate, progress).await;
+            let report = self.ready(service, release, &migrations, &waiting, progress).await?;
             activation.migrated += report.migrated;
             activation.current += report.current;
-            if !report.is_complete() {
-                let failed = report
-                    .failed
-                    .into_iter()
-                    .map(|(tenant, error)| (tenant, error.to_string()));
-                let untouched = report
-                    .untouched
-                    .into_iter()
-                    .map(|tenant| (tenant, "not tried, because an earlier tenant failed".to_owned()));
-                return Err(Error::NotReady {
-                    failed: failed.chain(untouched).collect(),
-                });
-            }
-            for tenant in &unready {
-                if let Err(error) = self.hook(tenant, service, release, None).await {
-                    return Err(Error::NotReady {
-                        failed: vec![(tenant.clone(), error.to_string())],
-                    });
-                }
-            }
-            waiting = self.switch(service, release, migrations.head()).await?;
+            waiting = self.switch(service, release, migrations.head(), switch).await?;
             if waiting.is_empty() {
                 info!(service.name = %service, release.id = %release, "Activated a release");
                 return Ok(activation);
@@ -115,27 +137,95 @@ impl Directory {
         })
     }
 
+    async fn was_served(&self, release: &ReleaseId) -> Result<bool, Error> {
+        let client = self.pool.get().await?;
+        let served = "SELECT activated_at IS NOT NULL FROM terrace.release WHERE id = $1";
+        Ok(client.query_one(served, &[&release.as_str()]).await?.try_get(0)?)
+    }
+
+    /// Makes these tenants ready for a release: schema, migrations, and the service's first hook.
+    pub(crate) async fn ready(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        migrations: &Migrations,
+        tenants: &[TenantId],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Activation, Error> {
+        let lacking = self
+            .tenants_by(LACKING, &[&service.as_str(), &i64::from(migrations.head())])
+            .await?;
+        let asked: HashSet<&TenantId> = tenants.iter().collect();
+        let unready: Vec<TenantId> = lacking.into_iter().filter(|tenant| asked.contains(tenant)).collect();
+        self.build_missing(service, &unready).await?;
+        let report = apply_all(&self.pool, tenants, migrations, &self.config.migrate, progress).await;
+        if !report.is_complete() {
+            let failed = report
+                .failed
+                .into_iter()
+                .map(|(tenant, error)| (tenant, error.to_string()));
+            let untouched = report
+                .untouched
+                .into_iter()
+                .map(|tenant| (tenant, "not tried, because an earlier tenant failed".to_owned()));
+            return Err(Error::NotReady {
+                failed: failed.chain(untouched).collect(),
+            });
+        }
+        for tenant in &unready {
+            if let Err(error) = self.hook(tenant, service, release, None).await {
+                return Err(Error::NotReady {
+                    failed: vec![(tenant.clone(), error.to_string())],
+                });
+            }
+        }
+        Ok(Activation {
+            migrated: report.migrated,
+            current: report.current,
+        })
+    }
+
     /// Switches the pointer, or returns the tenants that have appeared meanwhile. From the row lock
     /// on, no tenant can become active without the release that is current then.
-    async fn switch(&self, service: &ServiceName, release: &ReleaseId, head: u32) -> Result<Vec<TenantId>, Error> {
+    async fn switch(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        head: u32,
+        switch: &Switch,
+    ) -> Result<Vec<TenantId>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        transaction
-            .query(
-                "SELECT FROM terrace.service WHERE name = $1 FOR UPDATE",
+        let row = transaction
+            .query_one(
+                "SELECT current FROM terrace.service WHERE name = $1 FOR UPDATE",
                 &[&service.as_str()],
             )
             .await?;
+        let current: Option<ReleaseId> = view::optional(&row, 0, "release id")?;
+        if switch.instead_of.is_some() && switch.instead_of != current {
+            return Err(Error::Invalid(format!(
+                "{service} is not served by that release any more; nothing was changed"
+            )));
+        }
         let lacking = transaction
             .query(LACKING, &[&service.as_str(), &i64::from(head)])
             .await?;
         if !lacking.is_empty() {
             return lacking.iter().map(|row| view::parsed(row, 0, "tenant id")).collect();
         }
+        // The release that goes is to blame when the platform itself takes it away.
+        let blamed = switch.cause.happened == Happened::RolledBackByBudget;
+        let (gone, error) = match blamed {
+            true => (ReleaseState::Failed, Some(&switch.cause.detail)),
+            false => (ReleaseState::Retained, None),
+        };
         transaction
             .execute(
-                "UPDATE terrace.release SET state = 'retained' WHERE service = $1 AND state = 'active'",
-                &[&service.as_str()],
+                "UPDATE terrace.release SET state = CASE state WHEN 'active' THEN $2 ELSE 'retained' END,
+                        error = CASE state WHEN 'active' THEN $3 ELSE error END
+                 WHERE service = $1 AND state IN ('active', 'canary')",
+                &[&service.as_str(), &gone.as_str(), &error],
             )
             .await?;
         transaction
@@ -144,12 +234,25 @@ impl Directory {
                 &[&release.as_str(), &ReleaseState::Active.as_str()],
             )
             .await?;
+        // What was served before has passed its trial; what is new, and has something to go back to, has
+        // not. From what one went back to, nothing leads back by itself: a rollback that is asked for
+        // twice must not bring the bad release again.
+        let on_trial = matches!(switch.cause.happened, Happened::Deployed | Happened::CanaryPromoted);
         transaction
             .execute(
-                "UPDATE terrace.service SET current = $2 WHERE name = $1",
-                &[&service.as_str(), &release.as_str()],
+                "UPDATE terrace.service SET
+                        previous = CASE WHEN current = $2 THEN previous WHEN $3 THEN current END,
+                        trial_since = CASE WHEN current = $2 THEN trial_since WHEN $3 AND current IS NOT NULL THEN now() END,
+                        current = $2, canary = NULL, canary_share = NULL, canary_tenants = '{}', canary_since = NULL
+                 WHERE name = $1",
+                &[&service.as_str(), &release.as_str(), &on_trial],
             )
             .await?;
+        if current.as_ref() != Some(release) {
+            // Told of the one that it is about.
+            let about = current.as_ref().filter(|_| blamed).unwrap_or(release);
+            history::record(&transaction, service, about, &switch.cause).await?;
+        }
         transaction.execute("SELECT terrace.bump()", &[]).await?;
         transaction.commit().await?;
         Ok(Vec::new())
@@ -187,11 +290,16 @@ impl Directory {
         Ok(tenants.into_iter().collect())
     }
 
-    async fn record_failure(&self, release: &ReleaseId, error: &Error) -> Result<(), Error> {
-        let client = self.pool.get().await?;
+    async fn record_failure(&self, service: &ServiceName, release: &ReleaseId, error: &Error) -> Result<(), Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
         // A release that is served stays active, whatever a second activation of it met.
-        let failed = "UPDATE terrace.release SET error = $2, state = CASE WHEN state = 'active' THEN state ELSE 'failed' END WHERE id = $1";
-        client.execute(failed, &[&release.as_str(), &error.to_string()]).await?;
-        Ok(())
+        let failed = "UPDATE terrace.release SET error = $2, state = CASE WHEN state IN ('active', 'canary') THEN state ELSE 'failed' END WHERE id = $1";
+        transaction
+            .execute(failed, &[&release.as_str(), &error.to_string()])
+            .await?;
+        let cause = Cause::new(Happened::Failed, "terrace").detail(error.to_string());
+        history::record(&transaction, service, release, &cause).await?;
+        Ok(transaction.commit().await?)
     }
 }

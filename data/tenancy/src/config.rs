@@ -36,6 +36,19 @@ pub struct Config {
     /// The site of operators, at `console.<base_domain>`. Default `console`.
     #[serde(default = "console_site")]
     pub console_site: SiteName,
+    /// Tenants that are made in advance, so that a creation only takes one: about half a megabyte
+    /// each. Default 4; 0 makes none.
+    #[serde(default = "spares")]
+    pub spares: u32,
+    /// Days for which a renamed tenant's old slug is kept from others. Default 30.
+    #[serde(default = "slug_held_days")]
+    pub slug_held_days: u32,
+    /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
+    #[serde(default = "archive_max_mib")]
+    pub archive_max_mib: u64,
+    /// Where the components of releases are kept. The node names a folder when nobody else did.
+    #[serde(default)]
+    pub objects: terrace_data_objects::Config,
     /// How tenants' schemas are migrated.
     #[serde(default)]
     pub migrate: terrace_data_migrate::Config,
@@ -66,6 +79,40 @@ pub struct Endpoint {
     /// Its password.
     #[serde(default)]
     pub password: String,
+    /// The standbys of that server, same database and login: whichever of all of them accepts writes
+    /// is used, so a promotion needs no restart of ours.
+    #[serde(default)]
+    pub standbys: Vec<Place>,
+}
+
+/// Where one server is reached.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Directory of the unix socket. Either this or `host`.
+    #[serde(default)]
+    pub socket_dir: Option<PathBuf>,
+    /// Name or address for TCP. Default `127.0.0.1`.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The port, also in the name of the socket. Default 5432.
+    #[serde(default = "port")]
+    pub port: u16,
+}
+
+impl Place {
+    fn address(&self) -> Address {
+        match &self.socket_dir {
+            Some(dir) => Address::Unix {
+                dir: dir.clone(),
+                port: self.port,
+            },
+            None => Address::Tcp {
+                host: self.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
+                port: self.port,
+            },
+        }
+    }
 }
 
 impl Config {
@@ -81,6 +128,10 @@ impl Config {
             base_domain: base_domain(),
             tenant_site: tenant_site(),
             console_site: console_site(),
+            spares: spares(),
+            slug_held_days: slug_held_days(),
+            archive_max_mib: archive_max_mib(),
+            objects: terrace_data_objects::Config::default(),
             migrate: terrace_data_migrate::Config::default(),
             poll_ms: poll_ms(),
         }
@@ -90,29 +141,37 @@ impl Config {
 impl Endpoint {
     /// The same place as the router names it.
     pub fn address(&self) -> Address {
-        match &self.socket_dir {
-            Some(dir) => Address::Unix {
-                dir: dir.clone(),
-                port: self.port,
-            },
-            None => Address::Tcp {
-                host: self.host.clone().unwrap_or_else(|| "127.0.0.1".to_owned()),
-                port: self.port,
-            },
+        let mut places: Vec<Address> = self.places().iter().map(Place::address).collect();
+        if places.len() == 1 {
+            places.remove(0)
+        } else {
+            Address::Several(places)
         }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let first = Place {
+            socket_dir: self.socket_dir.clone(),
+            host: self.host.clone(),
+            port: self.port,
+        };
+        std::iter::once(first).chain(self.standbys.iter().cloned()).collect()
     }
 
     pub(crate) fn to_postgres(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
-        match self.address() {
-            Address::Unix { dir, .. } => config.host_path(dir),
-            Address::Tcp { host, .. } => config.host(host),
-        };
-        config
-            .port(self.port)
-            .dbname(&self.name)
-            .user(&self.user)
-            .password(&self.password);
+        for place in self.places() {
+            match place.address() {
+                Address::Unix { dir, .. } => config.host_path(dir),
+                Address::Tcp { host, .. } => config.host(host),
+                Address::Several(_) => continue,
+            };
+            config.port(place.port);
+        }
+        if !self.standbys.is_empty() {
+            config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        }
+        config.dbname(&self.name).user(&self.user).password(&self.password);
         config
             .application_name("terrace-directory")
             .connect_timeout(std::time::Duration::from_secs(5));
@@ -151,6 +210,18 @@ fn connections_max() -> usize {
 
 fn base_domain() -> String {
     "localhost".to_owned()
+}
+
+fn spares() -> u32 {
+    4
+}
+
+fn slug_held_days() -> u32 {
+    30
+}
+
+fn archive_max_mib() -> u64 {
+    4_096
 }
 
 fn poll_ms() -> u64 {

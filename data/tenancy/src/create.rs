@@ -1,17 +1,17 @@
-//! Creating a tenant: reserved, placed, built, migrated, hooked, active.
+//! Creating a tenant: placed, built, migrated, hooked, active; or a spare is claimed, hooked and active.
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use terrace_data_migrate::Migrations;
 use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, Slug, TenantId};
-use tokio_postgres::{GenericClient, error::SqlState};
+use tokio_postgres::{GenericClient, Transaction, error::SqlState};
 use tracing::info;
 
 use crate::{
-    Directory, Error, Step, Tenant, lane,
-    lifecycle::{Kind, Operation, detached},
-    schemas, view,
+    Directory, Error, Kind, Step, Tenant, lane,
+    lifecycle::{Asked, Operation, detached},
+    schemas, slugs, spares, view,
 };
 
 /// A tenant that is asked for.
@@ -25,15 +25,18 @@ pub struct NewTenant {
     pub plan: String,
     /// What the hooks get (its first owner). Kept only until the creation is done.
     pub context: Option<Json>,
+    /// The operator who asks.
+    pub actor: Option<String>,
 }
 
 /// The services that every tenant has, with what is served of each.
 const CURRENT: &str = "SELECT name, current FROM terrace.service WHERE current IS NOT NULL ORDER BY name";
 
 // Waits for an activation that is about to switch, and keeps the next one from it until this commits.
-const CURRENT_HELD: &str = "SELECT name FROM terrace.service WHERE current IS NOT NULL ORDER BY name FOR SHARE";
+pub(crate) const CURRENT_HELD: &str =
+    "SELECT name FROM terrace.service WHERE current IS NOT NULL ORDER BY name FOR SHARE";
 
-const LACKING: &str = "SELECT s.name FROM terrace.service s JOIN terrace.release r ON r.id = s.current
+pub(crate) const LACKING: &str = "SELECT s.name FROM terrace.service s JOIN terrace.release r ON r.id = s.current
     LEFT JOIN terrace_events.principal p ON p.tenant_id = $1 AND p.service = s.name
     WHERE p.ready_at IS NULL OR (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) < jsonb_array_length(r.migrations::jsonb)";
 
@@ -45,18 +48,20 @@ impl Directory {
     /// [`Error::SlugTaken`], [`Error::Invalid`]: nothing was begun. Any other: the tenant stays in the
     /// state `creating`, until `resume` or a deletion.
     pub async fn create_tenant(self: &Arc<Self>, new: NewTenant) -> Result<Arc<Tenant>, Error> {
-        if new.name.trim().is_empty() || new.name.chars().count() > 200 {
-            return Err(Error::Invalid("a tenant's name has 1 to 200 characters".to_owned()));
-        }
+        check_name(&new.name)?;
         let directory = self.clone();
         detached(async move {
-            let id = TenantId::random();
-            // Held before it can be seen, so that no other node takes it for abandoned.
-            let work = async {
-                let operation = directory.reserve(&id, new).await?;
-                directory.drive(operation).await
+            let id = directory.create_from_spare(&new).await?;
+            let id = match id {
+                Some(id) => id,
+                None => {
+                    let id = TenantId::random();
+                    // Held before it can be seen, so that no other node takes it for abandoned.
+                    let work = async { Ok(Some(directory.reserve(&id, None, new).await?)) };
+                    directory.operate(&id, work).await?;
+                    id
+                }
             };
-            directory.holding(id.as_str(), work).await?;
             directory
                 .tenants()
                 .by_id(&id)
@@ -66,20 +71,44 @@ impl Directory {
         .await
     }
 
-    async fn reserve(&self, id: &TenantId, new: NewTenant) -> Result<Operation, Error> {
+    /// `None`: there is no spare. Two creations that see the same one are kept apart by its lock.
+    async fn create_from_spare(&self, new: &NewTenant) -> Result<Option<TenantId>, Error> {
+        for (id, lane) in self.spares_ready().await? {
+            let mut begun = false;
+            let work = async {
+                let operation = self.reserve(&id, Some(&lane), new.clone()).await?;
+                begun = true;
+                Ok(Some(operation))
+            };
+            match self.operate(&id, work).await {
+                Ok(()) => return Ok(Some(id)),
+                // Another creation has it, or had it a moment ago.
+                Err(Error::Busy { .. } | Error::Running(_) | Error::Unknown { .. }) if !begun => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the slug, and a spare if there is one; otherwise a seat in a lane.
+    async fn reserve(&self, id: &TenantId, spare: Option<&LaneId>, new: NewTenant) -> Result<Operation, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let inserted = transaction
-            .execute(
-                "INSERT INTO terrace.tenant (id, slug, name, plan, state, version) VALUES ($1, $2, $3, $4, 'creating', terrace.bump())",
-                &[&id.as_str(), &new.slug.as_str(), &new.name.trim(), &new.plan],
-            )
-            .await;
-        match inserted {
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Err(Error::SlugTaken(new.slug)),
-            outcome => outcome?,
+        slugs::take(&transaction, &new.slug, id).await?;
+        let (lane, step) = match spare {
+            Some(lane) => {
+                spares::claim(&transaction, id).await?;
+                (lane.clone(), Step::Claimed)
+            }
+            None => (lane::seat(&transaction, &self.config).await?, Step::Placed),
         };
-        let operation = Operation::begin(&transaction, id, Kind::Create, Step::Reserved, new.context).await?;
+        let asked = Asked {
+            actor: new.actor.as_deref(),
+            context: new.context.clone(),
+            input: json!({"slug": new.slug, "plan": new.plan}),
+        };
+        insert(&transaction, id, &new, &lane).await?;
+        let operation = Operation::begin(&transaction, id, Kind::Create, step, asked).await?;
         transaction.commit().await?;
         Ok(operation)
     }
@@ -90,16 +119,23 @@ impl Directory {
             Step::Reserved => self.place(operation).await,
             Step::Placed => self.build(operation).await,
             Step::Built => self.migrate(operation).await,
-            Step::Migrated => self.call_hooks(operation).await,
+            Step::Migrated | Step::Claimed => self.call_hooks(operation).await,
             Step::Hooked => self.finish(operation).await,
             _ => Ok(None),
         }
     }
 
+    /// Of an operation that an older version began: its slug is taken, and nothing else.
     async fn place(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let lane = lane::assign(&transaction, &operation.tenant, &self.config).await?;
+        let lane = lane::seat(&transaction, &self.config).await?;
+        transaction
+            .execute(
+                "UPDATE terrace.tenant SET lane = $2, version = terrace.bump() WHERE id = $1",
+                &[&operation.tenant.as_str(), &lane.as_str()],
+            )
+            .await?;
         operation
             .record(&transaction, Step::Placed, &json!({"lane": lane}))
             .await?;
@@ -107,7 +143,7 @@ impl Directory {
         Ok(Some(Step::Placed))
     }
 
-    async fn build(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+    pub(crate) async fn build(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let services: Vec<ServiceName> = current(&*transaction)
@@ -122,7 +158,7 @@ impl Directory {
         Ok(Some(Step::Built))
     }
 
-    async fn migrate(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+    pub(crate) async fn migrate(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         for (_, release) in current(&**client).await? {
             let migrations = self.migrations_of(&release).await?;
@@ -132,7 +168,7 @@ impl Directory {
         self.mark(operation, Step::Migrated).await
     }
 
-    async fn call_hooks(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+    pub(crate) async fn call_hooks(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         // The router asks the view where the tenant lives; a hook must find it there.
         self.refresh().await?;
         let services = current(&**self.pool.get().await?).await?;
@@ -188,7 +224,7 @@ impl Directory {
 
     /// Makes the tenant active, unless a release was activated meanwhile that it has not got: then the
     /// steps are walked once more.
-    async fn finish(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+    pub(crate) async fn finish(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         transaction.query(CURRENT_HELD, &[]).await?;
@@ -201,12 +237,18 @@ impl Directory {
         transaction
             .execute("UPDATE terrace.tenant SET state = 'active', version = terrace.bump() WHERE id = $1 AND state = 'creating'", &[&operation.tenant.as_str()])
             .await?;
+        transaction
+            .execute(
+                "UPDATE terrace_events.stream SET paused = false WHERE tenant_id = $1 AND paused",
+                &[&operation.tenant.as_str()],
+            )
+            .await?;
         operation.record(&transaction, Step::Active, &json!({})).await?;
         operation.end(&transaction).await?;
         transaction.commit().await?;
         drop(client);
         self.refresh().await?;
-        info!(tenant.id = %operation.tenant, "Created a tenant");
+        info!(tenant.id = %operation.tenant, "Finished the {} of a tenant", operation.kind);
         Ok(Some(Step::Active))
     }
 
@@ -222,7 +264,34 @@ impl Directory {
     }
 }
 
-async fn current(client: &impl GenericClient) -> Result<Vec<(ServiceName, ReleaseId)>, Error> {
+/// What a tenant may be called.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.trim().is_empty() || name.chars().count() > 200 {
+        return Err(Error::Invalid("a tenant's name has 1 to 200 characters".to_owned()));
+    }
+    Ok(())
+}
+
+/// The row of a tenant that is being made.
+pub(crate) async fn insert(
+    transaction: &Transaction<'_>,
+    id: &TenantId,
+    new: &NewTenant,
+    lane: &LaneId,
+) -> Result<(), Error> {
+    let inserted = transaction
+        .execute(
+            "INSERT INTO terrace.tenant (id, slug, name, plan, state, lane, version) VALUES ($1, $2, $3, $4, 'creating', $5, terrace.bump())",
+            &[&id.as_str(), &new.slug.as_str(), &new.name.trim(), &new.plan, &lane.as_str()],
+        )
+        .await;
+    match inserted {
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Err(Error::SlugTaken(new.slug.clone())),
+        outcome => Ok(outcome.map(|_| ())?),
+    }
+}
+
+pub(crate) async fn current(client: &impl GenericClient) -> Result<Vec<(ServiceName, ReleaseId)>, Error> {
     let rows = client.query(CURRENT, &[]).await?;
     rows.iter()
         .map(|row| {

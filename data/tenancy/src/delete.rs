@@ -2,38 +2,50 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use terrace_ground_ids::TenantId;
 use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use crate::{
-    Directory, Error, Step,
-    lifecycle::{Kind, Operation, detached},
+    Directory, Error, Kind, Step,
+    lifecycle::{Asked, Operation, detached},
     schemas,
 };
 
 /// How often the schemas are tried to be dropped while requests still hold their tables.
 const DROP_ATTEMPTS: u32 = 10;
 
+/// What is left of a tenant.
+#[derive(Debug, Clone)]
+pub struct Tombstone {
+    /// What was removed, counted.
+    pub evidence: Json,
+    /// When the deletion was done.
+    pub deleted_at: Timestamp,
+    /// The operator who asked; `None`: the platform itself.
+    pub deleted_by: Option<String>,
+}
+
 impl Directory {
     /// Deletes a tenant and everything of it; returns the evidence: what was removed, and what was
     /// found left (nothing). From the first step on nothing runs in it. A creation that is half done
-    /// is cancelled; one that runs is [`Error::Busy`].
+    /// is cancelled, as is anything else that was left; what runs is [`Error::Running`].
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Busy`]; any other leaves it to `resume`, or to another call.
-    pub async fn delete_tenant(self: &Arc<Self>, tenant: &TenantId) -> Result<Json, Error> {
-        let (directory, tenant) = (self.clone(), tenant.clone());
+    /// [`Error::Unknown`], [`Error::Running`]; any other leaves it to `resume`, or to another call.
+    pub async fn delete_tenant(self: &Arc<Self>, tenant: &TenantId, actor: &str) -> Result<Json, Error> {
+        let (directory, tenant, actor) = (self.clone(), tenant.clone(), actor.to_owned());
         detached(async move {
             let work = async {
                 let operation = match directory.running(&tenant).await? {
                     Some(operation) if operation.kind == Kind::Delete => operation,
-                    _ => directory.begin_delete(&tenant).await?,
+                    _ => directory.begin_delete(&tenant, &actor).await?,
                 };
                 directory.drive(operation).await
             };
-            directory.holding(tenant.as_str(), work).await?;
+            directory.holding_tenant(&tenant, work).await?;
             directory.evidence(&tenant).await
         })
         .await
@@ -43,23 +55,34 @@ impl Directory {
     ///
     /// # Errors
     /// [`Error::Unknown`] when no such tenant was deleted.
-    pub async fn evidence(&self, tenant: &TenantId) -> Result<Json, Error> {
+    pub async fn tombstone(&self, tenant: &TenantId) -> Result<Tombstone, Error> {
         let client = self.pool.get().await?;
         let row = client
             .query_opt(
-                "SELECT evidence::text FROM terrace.tombstone WHERE tenant = $1",
+                "SELECT evidence::text, (extract(epoch FROM deleted_at) * 1000000)::bigint,
+                        (SELECT actor FROM terrace.lifecycle l WHERE l.tenant = d.tenant AND kind = 'delete' ORDER BY id DESC LIMIT 1)
+                 FROM terrace.tombstone d WHERE tenant = $1",
                 &[&tenant.as_str()],
             )
             .await?;
         let row = row.ok_or_else(|| Error::unknown("deleted tenant", tenant))?;
         let text: &str = row.try_get(0)?;
-        serde_json::from_str(text).map_err(|_| Error::Corrupt {
-            what: "evidence",
-            value: tenant.to_string(),
+        Ok(Tombstone {
+            evidence: serde_json::from_str(text).map_err(|_| Error::corrupt("evidence", tenant))?,
+            deleted_at: Timestamp::from_microsecond(row.try_get(1)?).unwrap_or_default(),
+            deleted_by: row.try_get(2)?,
         })
     }
 
-    async fn begin_delete(&self, tenant: &TenantId) -> Result<Operation, Error> {
+    /// The counts of [`Directory::tombstone`].
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when no such tenant was deleted.
+    pub async fn evidence(&self, tenant: &TenantId) -> Result<Json, Error> {
+        Ok(self.tombstone(tenant).await?.evidence)
+    }
+
+    pub(crate) async fn begin_delete(&self, tenant: &TenantId, actor: &str) -> Result<Operation, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let marked = transaction
@@ -77,7 +100,14 @@ impl Directory {
                 &[&tenant.as_str()],
             )
             .await?;
-        let operation = Operation::begin(&transaction, tenant, Kind::Delete, Step::Marked, None).await?;
+        let operation = Operation::begin(
+            &transaction,
+            tenant,
+            Kind::Delete,
+            Step::Marked,
+            Asked::by(actor, json!({})),
+        )
+        .await?;
         transaction.commit().await?;
         drop(client);
         self.refresh().await?;
@@ -114,7 +144,8 @@ impl Directory {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let removed = schemas::remove(&transaction, &operation.tenant).await?;
-        operation.record(&transaction, Step::Dropped, &json!({"schemas": removed.schemas, "roles": removed.roles, "tables": removed.tables, "bytes": removed.bytes})).await?;
+        let evidence = json!({"schemas": removed.schemas, "roles": removed.roles, "tables": removed.tables, "rows": removed.rows, "bytes": removed.bytes});
+        operation.record(&transaction, Step::Dropped, &evidence).await?;
         transaction.commit().await?;
         Ok(Some(Step::Dropped))
     }
@@ -140,6 +171,12 @@ impl Directory {
             (
                 "migrations",
                 "DELETE FROM terrace.migration WHERE starts_with(schema, $1 || '_')",
+            ),
+            ("settings", "DELETE FROM terrace.setting WHERE tenant = $1"),
+            // An import that was not finished: the archive is the tenant's, too.
+            (
+                "archives",
+                "DELETE FROM terrace.archive WHERE id IN (SELECT input ->> 'archive' FROM terrace.lifecycle WHERE tenant = $1 AND kind IN ('import', 'restore'))",
             ),
         ] {
             evidence.insert(name.to_owned(), transaction.execute(sql, &[&id]).await?.into());
@@ -169,6 +206,16 @@ impl Directory {
         transaction.execute("UPDATE terrace.lane SET tenants = tenants - 1 WHERE id = (SELECT lane FROM terrace.tenant WHERE id = $1)", &[&id]).await?;
         transaction
             .execute("DELETE FROM terrace.tenant WHERE id = $1", &[&id])
+            .await?;
+        transaction
+            .execute("DELETE FROM terrace.slug WHERE tenant = $1", &[&id])
+            .await?;
+        // What was done stays on record; what the customer and its people are called does not.
+        transaction
+            .execute(
+                "UPDATE terrace.lifecycle SET input = NULL, error = NULL, context = NULL WHERE tenant = $1",
+                &[&id],
+            )
             .await?;
         transaction
             .execute(

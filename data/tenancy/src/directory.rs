@@ -9,12 +9,13 @@ use std::{
 use arc_swap::ArcSwap;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use terrace_data_migrate::Migrations;
+use terrace_data_objects::Objects;
 use terrace_ground_ids::ReleaseId;
 use tokio::sync::watch;
 use tokio_postgres::NoTls;
 use tracing::warn;
 
-use crate::{Config, Error, Hooks, Snapshot, View, hold::Holds, hooks::NoHooks};
+use crate::{Config, Error, Hooks, Snapshot, View, export::Readers, hold::Holds, hooks::NoHooks};
 
 /// The directory of one installation. One per process, behind an `Arc`.
 pub struct Directory {
@@ -25,9 +26,12 @@ pub struct Directory {
     /// Checked migrations of releases; a release never changes, so an entry is never stale.
     pub(crate) migrations: Mutex<HashMap<ReleaseId, Migrations>>,
     pub(crate) holds: Holds,
+    pub(crate) readers: Readers,
+    pub(crate) objects: Objects,
     refreshing: tokio::sync::Mutex<()>,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
+    pub(crate) fences: OnceLock<crate::Fences>,
 }
 
 impl Directory {
@@ -35,7 +39,7 @@ impl Directory {
     /// looks for changes of other nodes until the directory is dropped.
     ///
     /// # Errors
-    /// [`Error::Config`]. The database is not asked for anything yet.
+    /// [`Error::Config`], [`Error::Objects`]. The database is not asked for anything yet.
     pub fn connect(config: Config) -> Result<Arc<Self>, Error> {
         if config.lane_secret.len() < 32 {
             return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
@@ -55,14 +59,17 @@ impl Directory {
         let poll = Duration::from_millis(config.poll_ms.max(10));
         let directory = Arc::new(Self {
             holds: Holds::new(pool.clone()),
+            objects: Objects::open(&config.objects)?,
             config,
             pool,
             view: ArcSwap::default(),
             snapshot: ArcSwap::default(),
             migrations: Mutex::default(),
+            readers: Readers::default(),
             refreshing: tokio::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             hooks: OnceLock::new(),
+            fences: OnceLock::new(),
         });
         tokio::spawn(follow(Arc::downgrade(&directory), poll));
         Ok(directory)

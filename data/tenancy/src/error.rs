@@ -3,7 +3,8 @@
 use terrace_ground_ids::{ServiceName, Slug, TenantId};
 
 /// An error of the directory. None of the messages may reach a client as it is, but for those of
-/// [`Error::SlugTaken`], [`Error::Unknown`], [`Error::Invalid`] and [`Error::Busy`].
+/// [`Error::SlugTaken`], [`Error::Unknown`], [`Error::Invalid`], [`Error::Archive`], [`Error::Buried`], [`Error::Limit`],
+/// [`Error::Running`] and [`Error::Busy`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection to the directory's database.
@@ -37,12 +38,29 @@ pub enum Error {
     /// What was given cannot be accepted; the message says why.
     #[error("{0}")]
     Invalid(String),
+    /// An operation on the same tenant is not done.
+    #[error("{0}")]
+    Running(crate::Running),
+    /// An archive cannot be imported here; the message says why, and nothing was written.
+    #[error("{0}")]
+    Archive(String),
+    /// The archive is of a tenant that was deleted here.
+    #[error(
+        "the tenant {0} was deleted here, and its archive would bring it back; if that is what you want: terrace tenant import --force"
+    )]
+    Buried(TenantId),
+    /// As many of these as there may be; the message says what and how many.
+    #[error("{0}")]
+    Limit(String),
     /// Something else is being done to the same thing now.
     #[error("{what} is being changed by another operation; try again when it is done")]
     Busy {
         /// The tenant or service.
         what: String,
     },
+    /// A component cannot be stored or had.
+    #[error(transparent)]
+    Objects(#[from] terrace_data_objects::Error),
     /// A migration failed.
     #[error(transparent)]
     Migrate(#[from] terrace_data_migrate::Error),
@@ -55,7 +73,7 @@ pub enum Error {
     /// The hook of a service failed. The operation stays open and is tried again by `resume`.
     #[error("the {hook} hook of {service} failed: {message}")]
     Hook {
-        /// `tenant-created`.
+        /// `tenant-created`, `plan-changed`.
         hook: &'static str,
         /// The service.
         service: ServiceName,
@@ -73,6 +91,13 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn corrupt(what: &'static str, value: impl ToString) -> Self {
+        Self::Corrupt {
+            what,
+            value: value.to_string(),
+        }
+    }
+
     pub(crate) fn unknown(kind: &'static str, id: impl ToString) -> Self {
         Self::Unknown {
             kind,

@@ -22,6 +22,12 @@ pub trait Hooks: Send + Sync {
         context: Option<&Json>,
     ) -> Result<(), String>;
 
+    /// Called for each service of a tenant whose plan was changed by an operator; [`Tenant::plan`] is
+    /// the new one. After a crash it is called again. Services without the hook: return `Ok`.
+    async fn plan_changed(&self, _tenant: &Tenant, _service: &ServiceName, _release: &ReleaseId) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Called after each step of a lifecycle has committed. An error stops the operation there, as a
     /// crash would; `resume` takes it up again. Most implementations only log.
     async fn step_done(&self, _tenant: &TenantId, _step: Step) -> Result<(), String> {
@@ -29,20 +35,22 @@ pub trait Hooks: Send + Sync {
     }
 }
 
-/// The steps of the lifecycles, in order. Each is recorded when it is done.
+/// The steps of the operations. Each is recorded when it is done; [`crate::Kind::steps`] has their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Create: id and slug are taken.
+    /// Rename: the new slug is taken. Create, before there were spares: id and slug are.
     Reserved,
-    /// Create: the tenant has a lane.
+    /// Create: id, slug and a seat in a lane are taken.
     Placed,
-    /// Create: schemas, roles and grants are there.
+    /// Create: a spare with migrated schemas is taken.
+    Claimed,
+    /// Create, import: schemas, roles and grants are there.
     Built,
-    /// Create: every schema is at the head of its service's current release.
+    /// Create, import: every schema is at the head of its service's current release.
     Migrated,
-    /// Create: the services' hooks were called.
+    /// Create, import: the services' hooks were called.
     Hooked,
-    /// Create: the tenant is served. The end.
+    /// Create, import: the tenant is served. The end.
     Active,
     /// Delete: the tenant is not served any more.
     Marked,
@@ -52,13 +60,42 @@ pub enum Step {
     Forgotten,
     /// Delete: only the tombstone is left. The end.
     Deleted,
+    /// Suspend: requests are refused and events wait.
+    Suspended,
+    /// Suspend: what ran when it began has ended. The end.
+    Quiet,
+    /// Resume: the tenant is served again, and its events go on. The end.
+    Resumed,
+    /// Plan: the directory has the new plan.
+    Planned,
+    /// Plan: the services that asked for it know. The end.
+    Told,
+    /// Rename: the tenant answers to its new names. The end.
+    Renamed,
+    /// Export: it has begun to be read.
+    Opened,
+    /// Export: its reader has all of it. The end.
+    Exported,
+    /// Import: the archive was checked, and id, slug and a seat in a lane are taken.
+    Received,
+    /// Import: the schemas are at the archive's migrations.
+    Prepared,
+    /// Import: every table has its rows.
+    Loaded,
+    /// Import: events and cursors are there.
+    Streamed,
+    /// Import: the digest of what is there is the archive's.
+    Verified,
+    /// Restore: the tenant has what was made beside it, and that has what the tenant was. The end.
+    Swapped,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 25] = [
         Self::Reserved,
         Self::Placed,
+        Self::Claimed,
         Self::Built,
         Self::Migrated,
         Self::Hooked,
@@ -67,6 +104,20 @@ impl Step {
         Self::Dropped,
         Self::Forgotten,
         Self::Deleted,
+        Self::Suspended,
+        Self::Quiet,
+        Self::Resumed,
+        Self::Planned,
+        Self::Told,
+        Self::Renamed,
+        Self::Opened,
+        Self::Exported,
+        Self::Received,
+        Self::Prepared,
+        Self::Loaded,
+        Self::Streamed,
+        Self::Verified,
+        Self::Swapped,
     ];
 
     /// The step as the directory stores it.
@@ -74,6 +125,7 @@ impl Step {
         match self {
             Self::Reserved => "reserved",
             Self::Placed => "placed",
+            Self::Claimed => "claimed",
             Self::Built => "built",
             Self::Migrated => "migrated",
             Self::Hooked => "hooked",
@@ -82,6 +134,20 @@ impl Step {
             Self::Dropped => "dropped",
             Self::Forgotten => "forgotten",
             Self::Deleted => "deleted",
+            Self::Suspended => "suspended",
+            Self::Quiet => "quiet",
+            Self::Resumed => "resumed",
+            Self::Planned => "planned",
+            Self::Told => "told",
+            Self::Renamed => "renamed",
+            Self::Opened => "opened",
+            Self::Exported => "exported",
+            Self::Received => "received",
+            Self::Prepared => "prepared",
+            Self::Loaded => "loaded",
+            Self::Streamed => "streamed",
+            Self::Verified => "verified",
+            Self::Swapped => "swapped",
         }
     }
 

@@ -8,15 +8,34 @@ use tracing::{info, warn};
 use crate::{Directory, Error};
 
 /// The platform's own migrations, in order. A number is never used twice and a text never changes.
-const MIGRATIONS: [(i32, &str, &str); 3] = [
+const MIGRATIONS: [(i32, &str, &str); 6] = [
     (1, "directory", include_str!("../sql/0001_directory.sql")),
     (2, "events", include_str!("../sql/0002_events.sql")),
+    (3, "operations", include_str!("../sql/0003_operations.sql")),
+    (5, "releases", include_str!("../sql/0005_releases.sql")),
     (10, "settings", include_str!("../sql/0010_settings.sql")),
+    (11, "usage", include_str!("../sql/0011_usage.sql")),
 ];
 const BORDERS: &str = include_str!("../sql/borders.sql");
 const HARDENING: &str = include_str!("../sql/hardening.sql");
 
+/// Which fences stand between two tenants in this database. Said at every start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fences {
+    /// The directory's login is a superuser: what escapes is revoked from every tenant's role, so that
+    /// roles, guard and tags hold each for itself.
+    All,
+    /// A managed PostgreSQL: built-in functions stay everybody's. Grants, lanes and tags stand; a
+    /// function that escapes is denied by the guard alone, which calls nothing that is not on its list.
+    Managed,
+}
+
 impl Directory {
+    /// Which fences the last [`Directory::install`] found possible. None before it.
+    pub fn fences(&self) -> Option<Fences> {
+        self.fences.get().copied()
+    }
+
     /// Creates or upgrades the schemas `terrace` and `terrace_events`, hardens the database, records
     /// the first cluster, and loads the view. At every start; several nodes may do it at once.
     ///
@@ -91,21 +110,22 @@ impl Directory {
         if let Err(error) = client.batch_execute(BORDERS).await {
             warn!(%error, "Cannot revoke TEMPORARY and CREATE on this database from PUBLIC; tenants are still held by the guard");
         }
-        if is_superuser {
+        let fences = if is_superuser {
             client.batch_execute(HARDENING).await?;
+            info!("All three fences stand: built-in functions that escape are revoked from tenants' roles");
+            Fences::All
         } else {
             warn!(
-                "The directory's login is no superuser: EXECUTE on built-in functions stays with PUBLIC, and the guard alone denies them"
+                "Managed mode: the directory's login is no superuser, so built-in functions that escape cannot be revoked. Grants, lanes and command tags stand, and the guard denies every function that is not on its list"
             );
-        }
+            Fences::Managed
+        };
+        let _ = self.fences.set(fences);
         Ok(())
     }
 
     async fn record_cluster(&self, client: &Client) -> Result<(), Error> {
-        let address = match self.config.database.address() {
-            Address::Unix { dir, port } => json!({"unix": {"dir": dir, "port": port}}),
-            Address::Tcp { host, port } => json!({"tcp": {"host": host, "port": port}}),
-        };
+        let address = written(&self.config.database.address());
         let changed = client
             .execute(
                 "INSERT INTO terrace.cluster (name, address, database) VALUES ($1, $2::text::jsonb, $3)
@@ -122,5 +142,14 @@ impl Directory {
             client.execute("SELECT terrace.bump()", &[]).await?;
         }
         Ok(())
+    }
+}
+
+/// An address as the directory keeps it.
+fn written(address: &Address) -> serde_json::Value {
+    match address {
+        Address::Unix { dir, port } => json!({"unix": {"dir": dir, "port": port}}),
+        Address::Tcp { host, port } => json!({"tcp": {"host": host, "port": port}}),
+        Address::Several(places) => json!({"several": places.iter().map(written).collect::<Vec<_>>()}),
     }
 }

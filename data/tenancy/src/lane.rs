@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use terrace_ground_ids::{LaneId, TenantId};
+use terrace_ground_ids::LaneId;
 use tokio_postgres::Transaction;
 
 use crate::{Config, Error};
@@ -16,9 +16,9 @@ pub(crate) fn password(secret: &str, login: &str) -> String {
     HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
-/// Gives `tenant` a seat in a lane with room. The lock makes two creations at once agree on who takes
+/// Takes a seat in a lane with room, for a tenant whose row the caller writes. The lock makes two creations at once agree on who takes
 /// the last seat, and on who makes the next lane; it is held for one short transaction.
-pub(crate) async fn assign(transaction: &Transaction<'_>, tenant: &TenantId, config: &Config) -> Result<LaneId, Error> {
+pub(crate) async fn seat(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, Error> {
     transaction
         .execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('terrace lanes', 1))",
@@ -40,12 +40,6 @@ pub(crate) async fn assign(transaction: &Transaction<'_>, tenant: &TenantId, con
         .execute(
             "UPDATE terrace.lane SET tenants = tenants + 1 WHERE id = $1",
             &[&lane.as_str()],
-        )
-        .await?;
-    transaction
-        .execute(
-            "UPDATE terrace.tenant SET lane = $2, version = terrace.bump() WHERE id = $1",
-            &[&tenant.as_str(), &lane.as_str()],
         )
         .await?;
     Ok(lane)

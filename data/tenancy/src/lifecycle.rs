@@ -1,5 +1,5 @@
-//! What creations and deletions share: an operation with recorded steps, which survives a crash
-//! between any two of them.
+//! What everything that is done to a tenant shares: an operation with recorded steps, which survives
+//! a crash between any two of them.
 //!
 //! The work of a step and its record commit together where one database transaction can hold both;
 //! where it cannot (migrations, hooks), the work may be done again, and doing it again changes nothing.
@@ -8,26 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use terrace_ground_ids::TenantId;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Row, Transaction, error::SqlState};
 use tracing::{info, warn};
 
-use crate::{Directory, Error, Step};
-
-/// What is being done to a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Create,
-    Delete,
-}
-
-impl Kind {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Delete => "delete",
-        }
-    }
-}
+use crate::{Directory, Error, Kind, Running, Step};
 
 /// One operation, as far as it is.
 #[derive(Debug)]
@@ -36,32 +20,98 @@ pub(crate) struct Operation {
     pub(crate) tenant: TenantId,
     pub(crate) kind: Kind,
     pub(crate) step: Step,
+    /// For the hooks: perhaps a first password. Forgotten when the operation ends.
     pub(crate) context: Option<Json>,
+    /// What was asked for: a new slug, an archive.
+    pub(crate) input: Json,
+    actor: Option<String>,
 }
 
+/// Who asks for what.
+#[derive(Debug, Default)]
+pub(crate) struct Asked<'a> {
+    pub(crate) actor: Option<&'a str>,
+    pub(crate) context: Option<Json>,
+    pub(crate) input: Json,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn by(actor: &'a str, input: Json) -> Self {
+        Self {
+            actor: Some(actor),
+            context: None,
+            input,
+        }
+    }
+}
+
+const RUNNING: &str = "SELECT id, kind, step, context::text, input::text, actor FROM terrace.lifecycle
+    WHERE tenant = $1 AND state = 'running' ORDER BY id DESC LIMIT 1";
+
 impl Operation {
-    /// Begins one, in the transaction of its first step.
+    /// Begins one, in the transaction of its first step. The caller holds the tenant.
     pub(crate) async fn begin(
         transaction: &Transaction<'_>,
         tenant: &TenantId,
         kind: Kind,
         step: Step,
-        context: Option<Json>,
+        asked: Asked<'_>,
     ) -> Result<Self, Error> {
-        let row = transaction
+        let inserted = transaction
             .query_one(
-                "INSERT INTO terrace.lifecycle (tenant, kind, step, steps, context)
-                 VALUES ($1, $2, $3, jsonb_build_array(jsonb_build_object('step', $3::text, 'at', clock_timestamp())), $4::text::jsonb) RETURNING id",
-                &[&tenant.as_str(), &kind.as_str(), &step.as_str(), &context.as_ref().map(Json::to_string)],
+                "INSERT INTO terrace.lifecycle (tenant, kind, step, steps, context, input, actor)
+                 VALUES ($1, $2, $3, jsonb_build_array(jsonb_build_object('step', $3::text, 'at', clock_timestamp())), $4::text::jsonb, $5::text::jsonb, $6)
+                 RETURNING id",
+                &[
+                    &tenant.as_str(),
+                    &kind.as_str(),
+                    &step.as_str(),
+                    &asked.context.as_ref().map(Json::to_string),
+                    &asked.input.to_string(),
+                    &asked.actor,
+                ],
             )
-            .await?;
+            .await;
+        let row = match inserted {
+            // The lock was lost with its connection, and somebody else was faster.
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                return Err(Error::Busy {
+                    what: format!("the tenant {tenant}"),
+                });
+            }
+            outcome => outcome?,
+        };
         Ok(Self {
             id: row.try_get(0)?,
             tenant: tenant.clone(),
             kind,
             step,
-            context,
+            context: asked.context,
+            input: asked.input,
+            actor: asked.actor.map(str::to_owned),
         })
+    }
+
+    fn read(tenant: &TenantId, row: &Row) -> Result<Self, Error> {
+        let (kind, step): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+        let json = |column: usize| -> Result<Option<Json>, Error> {
+            let text: Option<&str> = row.try_get(column)?;
+            Ok(text.and_then(|text| serde_json::from_str(text).ok()))
+        };
+        Ok(Self {
+            id: row.try_get(0)?,
+            tenant: tenant.clone(),
+            kind: Kind::parse(kind).ok_or_else(|| Error::corrupt("kind of operation", kind))?,
+            step: Step::parse(step).ok_or_else(|| Error::corrupt("step", step))?,
+            context: json(3)?,
+            input: json(4)?.unwrap_or(Json::Null),
+            actor: row.try_get(5)?,
+        })
+    }
+
+    /// Who asked, in words.
+    pub(crate) fn actor(&self) -> &str {
+        self.actor.as_deref().unwrap_or("the platform")
     }
 
     /// Records, in the transaction of the step's work, that it is done. `evidence` is an object that
@@ -70,18 +120,18 @@ impl Operation {
         transaction
             .execute(
                 "UPDATE terrace.lifecycle SET step = $2, steps = steps || jsonb_build_object('step', $2::text, 'at', clock_timestamp()),
-                        evidence = evidence || $3::text::jsonb, error = NULL WHERE id = $1",
+                        evidence = evidence || $3::text::jsonb, error = NULL, attempts = 0, retry_at = NULL WHERE id = $1",
                 &[&self.id, &step.as_str(), &evidence.to_string()],
             )
             .await?;
         Ok(())
     }
 
-    /// Records the end. What the hooks needed (perhaps a first password) is forgotten here.
+    /// Records the end. What the hooks needed is forgotten here.
     pub(crate) async fn end(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         transaction
             .execute(
-                "UPDATE terrace.lifecycle SET state = 'done', context = NULL, finished_at = now() WHERE id = $1",
+                "UPDATE terrace.lifecycle SET state = 'done', context = NULL, finished_at = clock_timestamp() WHERE id = $1",
                 &[&self.id],
             )
             .await?;
@@ -90,20 +140,43 @@ impl Operation {
 }
 
 impl Directory {
-    /// Takes up every creation and deletion that a crash or an error has left half done. At every
-    /// start of a node, and whenever an operator asks. Returns each with how it went; one that another
-    /// node is busy with is left out.
+    /// Takes up every operation that a crash or an error has left half done. At every start of a
+    /// node, and whenever an operator asks. Returns each with how it went; one that another node is
+    /// busy with is left out.
     ///
     /// # Errors
     /// When the directory's database is away.
     pub async fn resume(self: &Arc<Self>) -> Result<Vec<(TenantId, Result<(), Error>)>, Error> {
+        self.take_up("SELECT tenant FROM terrace.lifecycle WHERE state = 'running' ORDER BY id")
+            .await
+    }
+
+    /// The same for those whose time has come: one that failed waits longer each time. Every few
+    /// seconds on every node, so that what one node left is finished by another.
+    ///
+    /// # Errors
+    /// As [`Directory::resume`].
+    pub async fn resume_due(self: &Arc<Self>) -> Result<Vec<(TenantId, Result<(), Error>)>, Error> {
+        self.take_up("SELECT tenant FROM terrace.lifecycle WHERE state = 'running' AND coalesce(retry_at, started_at) <= now() ORDER BY id")
+            .await
+    }
+
+    /// Finishes what was begun on one tenant; false when there is nothing to finish.
+    ///
+    /// # Errors
+    /// [`Error::Running`] when a node is at it just now; otherwise why it cannot be finished.
+    pub async fn finish_operation(self: &Arc<Self>, tenant: &TenantId) -> Result<bool, Error> {
+        if self.running(tenant).await?.is_none() {
+            return Ok(false);
+        }
+        let (directory, id) = (self.clone(), tenant.clone());
+        detached(async move { directory.resume_one(&id).await }).await?;
+        Ok(true)
+    }
+
+    async fn take_up(self: &Arc<Self>, which: &str) -> Result<Vec<(TenantId, Result<(), Error>)>, Error> {
         let client = self.pool.get().await?;
-        let rows = client
-            .query(
-                "SELECT tenant FROM terrace.lifecycle WHERE state = 'running' ORDER BY id",
-                &[],
-            )
-            .await?;
+        let rows = client.query(which, &[]).await?;
         drop(client);
         let mut outcomes = Vec::new();
         for row in &rows {
@@ -111,7 +184,7 @@ impl Directory {
             let directory = self.clone();
             let id = tenant.clone();
             match detached(async move { directory.resume_one(&id).await }).await {
-                Err(Error::Busy { .. }) => {}
+                Err(Error::Busy { .. } | Error::Running(_)) => {}
                 outcome => {
                     if let Err(error) = &outcome {
                         warn!(tenant.id = %tenant, %error, "Cannot finish what was begun on a tenant");
@@ -129,32 +202,59 @@ impl Directory {
             let Some(operation) = self.running(tenant).await? else {
                 return Ok(());
             };
-            info!(tenant.id = %tenant, "Taking up the {} of a tenant after the step {}", operation.kind.as_str(), operation.step.as_str());
+            info!(tenant.id = %tenant, "Taking up the {} of a tenant after the step {}", operation.kind, operation.step.as_str());
             self.drive(operation).await
         };
-        self.holding(tenant.as_str(), work).await
+        self.holding_tenant(tenant, work).await
+    }
+
+    /// Begins an operation, unless another was begun and is not done, and runs it to its end. `begin`
+    /// makes the first step; without an operation there was nothing to do.
+    pub(crate) async fn operate(
+        &self,
+        tenant: &TenantId,
+        begin: impl Future<Output = Result<Option<Operation>, Error>>,
+    ) -> Result<(), Error> {
+        let work = async {
+            self.nothing_runs(tenant).await?;
+            match begin.await? {
+                Some(operation) => self.drive(operation).await,
+                None => Ok(()),
+            }
+        };
+        self.holding_tenant(tenant, work).await
+    }
+
+    /// That no operation was begun on the tenant and left. The caller holds it.
+    pub(crate) async fn nothing_runs(&self, tenant: &TenantId) -> Result<(), Error> {
+        match self.running(tenant).await? {
+            None => Ok(()),
+            Some(operation) => Err(Error::Running(Running::of(&operation, false))),
+        }
+    }
+
+    /// [`Directory::holding`], with an error that names what is under way.
+    pub(crate) async fn holding_tenant<T>(
+        &self,
+        tenant: &TenantId,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match self.holding(tenant.as_str(), work).await {
+            Err(Error::Busy { what }) if what == tenant.as_str() => match self.running(tenant).await? {
+                Some(operation) => Err(Error::Running(Running::of(&operation, true))),
+                // It ended in this moment.
+                None => Err(Error::Busy {
+                    what: format!("the tenant {tenant}"),
+                }),
+            },
+            outcome => outcome,
+        }
     }
 
     pub(crate) async fn running(&self, tenant: &TenantId) -> Result<Option<Operation>, Error> {
         let client = self.pool.get().await?;
-        let row = client
-            .query_opt(
-                "SELECT id, kind, step, context::text FROM terrace.lifecycle WHERE tenant = $1 AND state = 'running' ORDER BY id DESC LIMIT 1",
-                &[&tenant.as_str()],
-            )
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let (kind, step, context): (&str, &str, Option<&str>) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        Ok(Some(Operation {
-            id: row.try_get(0)?,
-            tenant: tenant.clone(),
-            kind: if kind == "create" { Kind::Create } else { Kind::Delete },
-            step: Step::parse(step).ok_or_else(|| Error::Corrupt {
-                what: "step",
-                value: step.to_owned(),
-            })?,
-            context: context.and_then(|text| serde_json::from_str(text).ok()),
-        }))
+        let row = client.query_opt(RUNNING, &[&tenant.as_str()]).await?;
+        row.map(|row| Operation::read(tenant, &row)).transpose()
     }
 
     /// Runs an operation to its end. The caller holds the tenant.
@@ -170,6 +270,12 @@ impl Directory {
             let next = match operation.kind {
                 Kind::Create => self.create_step(&operation).await,
                 Kind::Delete => self.delete_step(&operation).await,
+                Kind::Suspend => self.suspend_step(&operation).await,
+                Kind::Resume => Ok(None),
+                Kind::Plan => self.plan_step(&operation).await,
+                Kind::Rename => self.rename_step(&operation).await,
+                Kind::Export => self.export_step(&operation).await,
+                Kind::Import | Kind::Restore => self.import_step(&operation).await,
             };
             match next {
                 Ok(Some(step)) => operation.step = step,
@@ -184,7 +290,9 @@ impl Directory {
 
     async fn record_error(&self, operation: &Operation, error: &Error) {
         let Ok(client) = self.pool.get().await else { return };
-        let update = "UPDATE terrace.lifecycle SET error = $2, attempts = attempts + 1 WHERE id = $1";
+        // Two seconds, four, eight, up to five minutes.
+        let update = "UPDATE terrace.lifecycle SET error = $2, attempts = attempts + 1,
+                retry_at = now() + least(2 ^ least(attempts + 1, 10), 300) * interval '1 second' WHERE id = $1 AND state = 'running'";
         if let Err(lost) = client.execute(update, &[&operation.id, &error.to_string()]).await {
             warn!(tenant.id = %operation.tenant, %error, %lost, "Cannot record why an operation stopped");
         }

@@ -2,16 +2,18 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use terrace_data_migrate::{File, Migrations};
+use terrace_data_objects::Hash;
 use terrace_ground_ids::{ReleaseId, ServiceName};
 use tokio_postgres::Row;
 
-use crate::{Directory, Error, Service, view};
+use crate::{Directory, Error, Service, retention::STORING, view};
 
 /// A bundle that is uploaded.
 #[derive(Debug, Clone)]
@@ -30,6 +32,10 @@ pub struct NewRelease {
     pub migrations: Vec<File>,
     /// `service.wasm`.
     pub component: Vec<u8>,
+    /// The interfaces that the component imports.
+    pub imports: Vec<String>,
+    /// Whoever uploads it: an operator's address.
+    pub uploaded_by: String,
 }
 
 /// What became of a release.
@@ -40,18 +46,21 @@ pub enum ReleaseState {
     Uploaded,
     /// The one that is served.
     Active,
+    /// Served to some tenants.
+    Canary,
     /// Was served, and can be again.
     Retained,
-    /// Its activation failed.
+    /// Its activation failed, or it used up its error budget.
     Failed,
 }
 
 impl ReleaseState {
-    /// `uploaded`, `active`, `retained`, `failed`.
+    /// `uploaded`, `active`, `canary`, `retained`, `failed`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Uploaded => "uploaded",
             Self::Active => "active",
+            Self::Canary => "canary",
             Self::Retained => "retained",
             Self::Failed => "failed",
         }
@@ -79,7 +88,13 @@ pub struct Release {
     pub size_bytes: u64,
     /// What the manifest asks for.
     pub capabilities: Vec<String>,
-    /// Why its activation failed.
+    /// Of the component alone; `None` for releases of an older version of this program.
+    pub component_sha256: Option<String>,
+    /// The interfaces that the component imports.
+    pub imports: Vec<String>,
+    /// Who uploaded it.
+    pub uploaded_by: String,
+    /// Why its activation failed, or why it was taken away.
     pub error: Option<String>,
     /// When it was uploaded.
     pub created_at: Timestamp,
@@ -99,7 +114,8 @@ pub struct ReleaseFacts {
 }
 
 const COLUMNS: &str =
-    "id, service, state, sha256, size_bytes, capabilities, error, (extract(epoch FROM created_at) * 1000000)::bigint";
+    "id, service, state, sha256, size_bytes, capabilities, error, (extract(epoch FROM created_at) * 1000000)::bigint,
+    component_sha256, imports, uploaded_by";
 
 impl Directory {
     /// Stores a bundle. The same bundle a second time is the same release.
@@ -115,26 +131,14 @@ impl Directory {
         let checked = Migrations::read(&new.service, &new.migrations)?;
         let mut files = new.migrations;
         files.sort_by(|a, b| a.name.cmp(&b.name));
-        let migrations = json!(
-            files
-                .iter()
-                .map(|file| json!({"name": file.name, "sql": file.sql}))
-                .collect::<Vec<_>>()
-        )
-        .to_string();
-        let mut hash = Sha256::new();
-        for part in [
-            new.manifest.as_bytes(),
-            new.contract.as_bytes(),
-            migrations.as_bytes(),
-            &new.component,
-        ] {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.update(part);
-        }
-        let sha256 = HEXLOWER.encode(&hash.finalize());
+        let migrations = written(&files);
+        let sha256 = bundle_hash(&new.manifest, &new.contract, &files, &new.component);
+        let size = i64::try_from(new.component.len()).unwrap_or(i64::MAX);
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
+        // The object first, then the row that refers to it; no sweep comes between the two.
+        transaction.execute(STORING, &[]).await?;
+        let component = self.objects.put(new.component.into()).await?;
         transaction
             .execute("INSERT INTO terrace.service (name, title) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET title = excluded.title", &[&new.service.as_str(), &new.title])
             .await?;
@@ -147,10 +151,9 @@ impl Directory {
         let row = match there {
             Some(row) => row,
             None => {
-                let size = i64::try_from(new.component.len()).unwrap_or(i64::MAX);
                 let insert = format!(
-                    "INSERT INTO terrace.release (id, service, state, sha256, size_bytes, capabilities, manifest, contract, migrations, component)
-                     VALUES ($1, $2, 'uploaded', $3, $4, $5, $6, $7, $8, $9) RETURNING {COLUMNS}"
+                    "INSERT INTO terrace.release (id, service, state, sha256, size_bytes, capabilities, manifest, contract, migrations, component_sha256, imports, uploaded_by)
+                     VALUES ($1, $2, 'uploaded', $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING {COLUMNS}"
                 );
                 let id = ReleaseId::random();
                 transaction
@@ -165,7 +168,9 @@ impl Directory {
                             &new.manifest,
                             &new.contract,
                             &migrations,
-                            &new.component,
+                            &component.as_str(),
+                            &new.imports,
+                            &new.uploaded_by,
                         ],
                     )
                     .await?
@@ -194,15 +199,14 @@ impl Directory {
             .await?;
         let releases = rows.iter().map(release).collect::<Result<Vec<_>, _>>()?;
         let rows = client
-            .query("SELECT name, title, current FROM terrace.service ORDER BY name", &[])
+            .query(
+                &format!("SELECT {} FROM terrace.service ORDER BY name", view::SERVICE_COLUMNS),
+                &[],
+            )
             .await?;
         let mut services = Vec::with_capacity(rows.len());
         for row in &rows {
-            let service = Service {
-                name: view::parsed(row, 0, "service name")?,
-                title: row.try_get(1)?,
-                current: view::optional(row, 2, "release id")?,
-            };
+            let service = view::service(row)?;
             let own = releases
                 .iter()
                 .filter(|release| release.service == service.name)
@@ -231,15 +235,15 @@ impl Directory {
             name: String,
             sql: String,
         }
-        let migrations: &str = row.try_get(10)?;
+        let migrations: &str = row.try_get(13)?;
         let stored: Vec<Stored> = serde_json::from_str(migrations).map_err(|_| Error::Corrupt {
             what: "list of migrations",
             value: id.to_string(),
         })?;
         Ok(ReleaseFacts {
             release: release(&row)?,
-            manifest: row.try_get(8)?,
-            contract: row.try_get(9)?,
+            manifest: row.try_get(11)?,
+            contract: row.try_get(12)?,
             migrations: stored
                 .into_iter()
                 .map(|file| File {
@@ -250,17 +254,55 @@ impl Directory {
         })
     }
 
-    /// The component of a release, as it was uploaded.
+    /// The component of a release, as it was uploaded: its bytes are hashed again before they are
+    /// given out.
     ///
     /// # Errors
-    /// [`Error::Unknown`].
-    pub async fn component(&self, id: &ReleaseId) -> Result<Vec<u8>, Error> {
+    /// [`Error::Unknown`], [`Error::Objects`].
+    pub async fn component(&self, id: &ReleaseId) -> Result<Bytes, Error> {
         let client = self.pool.get().await?;
         let row = client
-            .query_opt("SELECT component FROM terrace.release WHERE id = $1", &[&id.as_str()])
-            .await?;
-        Ok(row.ok_or_else(|| Error::unknown("release", id))?.try_get(0)?)
+            .query_opt(
+                "SELECT component_sha256, component FROM terrace.release WHERE id = $1",
+                &[&id.as_str()],
+            )
+            .await?
+            .ok_or_else(|| Error::unknown("release", id))?;
+        drop(client);
+        let hash: Option<&str> = row.try_get(0)?;
+        match hash {
+            Some(hash) => Ok(self.objects.get(&Hash::parse(hash)?).await?),
+            // Uploaded before there was an object store.
+            None => Ok(row.try_get::<_, Vec<u8>>(1)?.into()),
+        }
     }
+}
+
+/// The hash of a whole bundle: two with the same one are one release.
+pub fn bundle_hash(manifest: &str, contract: &str, migrations: &[File], component: &[u8]) -> String {
+    let mut files = migrations.to_vec();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let migrations = written(&files);
+    let mut hash = Sha256::new();
+    for part in [
+        manifest.as_bytes(),
+        contract.as_bytes(),
+        migrations.as_bytes(),
+        component,
+    ] {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(part);
+    }
+    HEXLOWER.encode(&hash.finalize())
+}
+
+/// As the column `migrations` holds them.
+fn written(files: &[File]) -> String {
+    let list: Vec<_> = files
+        .iter()
+        .map(|file| json!({"name": file.name, "sql": file.sql}))
+        .collect();
+    json!(list).to_string()
 }
 
 fn release(row: &Row) -> Result<Release, Error> {
@@ -271,6 +313,7 @@ fn release(row: &Row) -> Result<Release, Error> {
         state: [
             ReleaseState::Uploaded,
             ReleaseState::Active,
+            ReleaseState::Canary,
             ReleaseState::Retained,
             ReleaseState::Failed,
         ]
@@ -285,5 +328,8 @@ fn release(row: &Row) -> Result<Release, Error> {
         capabilities: row.try_get(5)?,
         error: row.try_get(6)?,
         created_at: Timestamp::from_microsecond(row.try_get(7)?).unwrap_or_default(),
+        component_sha256: row.try_get(8)?,
+        imports: row.try_get(9)?,
+        uploaded_by: row.try_get(10)?,
     })
 }

@@ -28,28 +28,29 @@ pub(crate) async fn build(
     let owner = tenant.owner_role();
     let there = transaction
         .query_one(
-            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), current_setting('server_version_num')::integer",
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), rolsuper FROM pg_roles WHERE rolname = current_user",
             &[&owner],
         )
         .await?;
-    let (has_owner, version): (bool, i32) = (there.try_get(0)?, there.try_get(1)?);
+    let (has_owner, is_superuser): (bool, bool) = (there.try_get(0)?, there.try_get(1)?);
     let mut sql = String::new();
+    if !has_owner {
+        write_sql(&mut sql, format_args!("CREATE ROLE \"{owner}\" NOLOGIN;"));
+    }
+    // A login that is no superuser may act for the owner only as its member, and is one no longer than
+    // it has to: each membership makes the next change of role slower.
+    if !is_superuser {
+        write_sql(&mut sql, format_args!("GRANT \"{owner}\" TO CURRENT_USER;"));
+    }
     if !has_owner {
         write_sql(
             &mut sql,
-            format_args!(
-                "CREATE ROLE \"{owner}\" NOLOGIN; ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"
-            ),
+            format_args!("ALTER DEFAULT PRIVILEGES FOR ROLE \"{owner}\" REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;"),
         );
     }
     let known = known(transaction, tenant).await?;
     let login = lane::login(lane);
-    // Before 16 there are no options; the lane is NOINHERIT, which says the same.
-    let options = if version >= 160_000 {
-        " WITH INHERIT FALSE, SET TRUE"
-    } else {
-        ""
-    };
+    let options = member_options(transaction).await?;
     for service in services {
         let schema = tenant.schema(service);
         if known.contains(&schema) {
@@ -72,8 +73,24 @@ pub(crate) async fn build(
         &mut sql,
         format_args!("INSERT INTO terrace_events.stream (tenant_id) VALUES ('{tenant}') ON CONFLICT DO NOTHING;"),
     );
+    if !is_superuser {
+        write_sql(&mut sql, format_args!("REVOKE \"{owner}\" FROM CURRENT_USER;"));
+    }
     transaction.batch_execute(&sql).await?;
     Ok(())
+}
+
+/// What follows the grant of a tenant's role to a lane. Before PostgreSQL 16 there are no options; the
+/// lane is NOINHERIT, which says the same.
+pub(crate) async fn member_options(transaction: &Transaction<'_>) -> Result<&'static str, Error> {
+    let row = transaction
+        .query_one("SELECT current_setting('server_version_num')::integer >= 160000", &[])
+        .await?;
+    Ok(if row.try_get(0)? {
+        " WITH INHERIT FALSE, SET TRUE"
+    } else {
+        ""
+    })
 }
 
 /// What a removal found, for the evidence.
@@ -82,6 +99,7 @@ pub(crate) struct Removed {
     pub(crate) schemas: Vec<String>,
     pub(crate) roles: Vec<String>,
     pub(crate) tables: i64,
+    pub(crate) rows: i64,
     pub(crate) bytes: i64,
 }
 
@@ -116,7 +134,18 @@ pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> 
         )
         .await?;
     (removed.tables, removed.bytes) = (row.try_get(0)?, row.try_get(1)?);
+    removed.rows = rows(transaction, &removed.schemas).await?;
     let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
+    let is_superuser: bool = transaction
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?
+        .try_get(0)?;
+    if !is_superuser {
+        // Only a member may drop what a role owns. The membership goes with the role.
+        for role in &removed.roles {
+            write_sql(&mut sql, format_args!("GRANT \"{role}\" TO CURRENT_USER;"));
+        }
+    }
     for schema in &removed.schemas {
         write_sql(&mut sql, format_args!("DROP SCHEMA \"{schema}\" CASCADE;"));
     }
@@ -129,6 +158,29 @@ pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> 
     }
     transaction.batch_execute(&sql).await?;
     Ok(removed)
+}
+
+/// Every row of these schemas, counted one by one: evidence is no estimate.
+async fn rows(transaction: &Transaction<'_>, schemas: &[String]) -> Result<i64, Error> {
+    let tables = transaction
+        .query(
+            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p')",
+            &[&schemas],
+        )
+        .await?;
+    let counts = tables
+        .iter()
+        .map(|row| Ok(format!("(SELECT count(*) FROM {})", row.try_get::<_, String>(0)?)))
+        .collect::<Result<Vec<_>, tokio_postgres::Error>>()?;
+    if counts.is_empty() {
+        return Ok(0);
+    }
+    transaction.batch_execute("SET LOCAL lock_timeout = '2s'").await?;
+    let row = transaction
+        .query_one(&format!("SELECT ({})::bigint", counts.join(" + ")), &[])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 async fn known(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<Vec<String>, Error> {

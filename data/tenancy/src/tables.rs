@@ -8,6 +8,31 @@ use terrace_ground_ids::{ServiceName, TenantId};
 
 use crate::{Directory, Error};
 
+/// The tables behind `wasi:keyvalue` (capabilities/keyvalue). The keys are compared by their bytes: a
+/// cursor must not depend on the language of the database. The second table has one row, which every
+/// write takes first: it counts what is kept, and gives versions.
+pub const KEYVALUE: &str = "
+    CREATE TABLE IF NOT EXISTS terrace_keyvalue (
+        bucket  text   NOT NULL,
+        key     text   COLLATE \"C\" NOT NULL,
+        value   bytea  NOT NULL,
+        version bigint NOT NULL,
+        PRIMARY KEY (bucket, key)
+    );
+    CREATE TABLE IF NOT EXISTS terrace_keyvalue_usage (
+        one     boolean PRIMARY KEY DEFAULT true CHECK (one),
+        keys    bigint  NOT NULL DEFAULT 0,
+        bytes   bigint  NOT NULL DEFAULT 0,
+        version bigint  NOT NULL DEFAULT 0
+    ) WITH (fillfactor = 10);
+    INSERT INTO terrace_keyvalue_usage DEFAULT VALUES ON CONFLICT DO NOTHING;
+";
+
+/// What is to be made before rows of these tables can be loaded.
+pub(crate) fn of_table(name: &str) -> Option<&'static str> {
+    (name == "terrace_keyvalue").then_some(KEYVALUE)
+}
+
 impl Directory {
     /// Runs the platform's own `statements` in the schema of a service of a tenant, as the tenant's
     /// owner role, in one transaction. The schema is the search path; rights on new tables go to the

@@ -1,10 +1,10 @@
-//! Looking at tenants, and the two changes that take no steps: suspend and bring back.
+//! Looking at tenants.
 
 use std::sync::Arc;
 
 use terrace_ground_ids::TenantId;
 
-use crate::{Directory, Error, State, Tenant, view};
+use crate::{Directory, Error, Tenant};
 
 /// Part of a list.
 #[derive(Debug, Clone)]
@@ -46,62 +46,5 @@ impl Directory {
             )
             .await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-    }
-
-    /// Stops serving an active tenant. Once more is no error.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`]; [`Error::Invalid`] when it is being made or removed.
-    pub async fn suspend_tenant(&self, tenant: &TenantId) -> Result<(), Error> {
-        self.turn(tenant, State::Active, State::Suspended).await
-    }
-
-    /// Serves a suspended tenant again. Once more is no error.
-    ///
-    /// # Errors
-    /// As [`Directory::suspend_tenant`].
-    pub async fn resume_tenant(&self, tenant: &TenantId) -> Result<(), Error> {
-        self.turn(tenant, State::Suspended, State::Active).await
-    }
-
-    async fn turn(&self, tenant: &TenantId, from: State, to: State) -> Result<(), Error> {
-        let client = self.pool.get().await?;
-        let changed = client
-            .execute(
-                "UPDATE terrace.tenant SET state = $3, version = terrace.bump() WHERE id = $1 AND state = $2",
-                &[&tenant.as_str(), &from.as_str(), &to.as_str()],
-            )
-            .await?;
-        if changed == 0 {
-            let row = client
-                .query_opt("SELECT state FROM terrace.tenant WHERE id = $1", &[&tenant.as_str()])
-                .await?;
-            let row = row.ok_or_else(|| Error::unknown("tenant", tenant))?;
-            let now = view::state(row.try_get(0)?)?;
-            if now != to {
-                return Err(Error::Invalid(format!("the tenant is {now}, not {from}")));
-            }
-        }
-        drop(client);
-        self.refresh().await
-    }
-
-    /// Changes what a tenant pays for.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`].
-    pub async fn change_plan(&self, tenant: &TenantId, plan: &str) -> Result<(), Error> {
-        let client = self.pool.get().await?;
-        let changed = client
-            .execute(
-                "UPDATE terrace.tenant SET plan = $2, version = terrace.bump() WHERE id = $1",
-                &[&tenant.as_str(), &plan],
-            )
-            .await?;
-        drop(client);
-        if changed == 0 {
-            return Err(Error::unknown("tenant", tenant));
-        }
-        self.refresh().await
     }
 }

@@ -52,18 +52,65 @@ impl World {
         }
     }
 
+    /// A directory whose own login is no superuser, as on a managed PostgreSQL: it may create roles and
+    /// owns the database, and that is all.
+    pub async fn managed() -> Self {
+        let scratch = Scratch::new().await;
+        let admin = scratch.admin().await;
+        let database = scratch.connection().database;
+        admin
+            .batch_execute(&format!(
+                "DO $$ BEGIN CREATE ROLE platform LOGIN CREATEROLE CREATEDB PASSWORD 'platform-password';
+                 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+                 ALTER DATABASE {database} OWNER TO platform"
+            ))
+            .await
+            .expect("make a login that is no superuser");
+        let mut config = Self::config(&scratch);
+        "platform".clone_into(&mut config.database.user);
+        "platform-password".clone_into(&mut config.database.password);
+        let directory = Directory::connect(config).expect("a valid configuration");
+        directory.install().await.expect("install the directory");
+        let router = Router::new(terrace_data_router::Config::default(), directory.clone());
+        Self {
+            scratch,
+            directory,
+            router,
+        }
+    }
+
+    /// The login role of a tenant's lane, and its password: for a client that goes around the router.
+    pub async fn lane_login(&self, tenant: &TenantId) -> (String, String) {
+        let row = self
+            .admin()
+            .await
+            .query_one(
+                "SELECT l.login FROM terrace.lane l JOIN terrace.tenant t ON t.lane = l.id WHERE t.id = $1",
+                &[&tenant.as_str()],
+            )
+            .await
+            .expect("the tenant's lane");
+        let login: String = row.get(0);
+        let password = crate::lane::password(&self.directory.config.lane_secret, &login);
+        (login, password)
+    }
+
     /// The configuration of a directory over `scratch`.
     pub fn config(scratch: &Scratch) -> Config {
         let connection = scratch.connection();
         let database = Endpoint {
-            socket_dir: Some(connection.socket_dir),
+            socket_dir: Some(connection.socket_dir.clone()),
             host: None,
             port: connection.port,
             name: connection.database,
             user: connection.user,
             password: connection.password,
+            standbys: Vec::new(),
         };
-        Config::new(database, "a secret of thirty-two characters")
+        let folder = Some(connection.socket_dir.join(format!("objects-{}", database.name)));
+        let mut config = Config::new(database, "a secret of thirty-two characters");
+        config.objects.folder = folder;
+        config
     }
 
     /// Another node's directory over the same database, or the same node's after a restart.
@@ -142,6 +189,7 @@ pub fn new_tenant(slug: &str) -> NewTenant {
         name: slug.to_owned(),
         plan: "free".to_owned(),
         context: None,
+        actor: Some("test".to_owned()),
     }
 }
 
@@ -165,6 +213,8 @@ pub fn release(name: &str, migrations: &[(&str, &str)]) -> NewRelease {
             })
             .collect(),
         component: b"\0asm".to_vec(),
+        imports: Vec::new(),
+        uploaded_by: "a test".to_owned(),
     }
 }
 
@@ -177,6 +227,8 @@ pub struct TestHooks {
     pub refuse: Mutex<HashSet<ServiceName>>,
     /// The calls, in order.
     pub called: Mutex<Vec<(TenantId, ServiceName, Option<Json>)>>,
+    /// The plans that services were told, in order.
+    pub plans: Mutex<Vec<(ServiceName, String)>>,
 }
 
 #[async_trait]
@@ -202,6 +254,20 @@ impl Hooks for TestHooks {
             true => Err("the test refuses".to_owned()),
             false => Ok(()),
         }
+    }
+
+    async fn plan_changed(&self, tenant: &Tenant, service: &ServiceName, _: &ReleaseId) -> Result<(), String> {
+        if self
+            .refuse
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(service)
+        {
+            return Err("the test refuses".to_owned());
+        }
+        let told = (service.clone(), tenant.plan.clone());
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        Ok(())
     }
 
     async fn step_done(&self, _: &TenantId, step: Step) -> Result<(), String> {

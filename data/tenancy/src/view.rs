@@ -1,6 +1,11 @@
 //! What a node knows of the directory, in memory: tenants by host label and by id, lanes, services.
 
-use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -20,7 +25,7 @@ pub enum State {
     Creating,
     /// Served.
     Active,
-    /// Not served to members. Its data stays, and events still reach their consumers.
+    /// Not served to members. Its data stays, and its events wait for their consumers.
     Suspended,
     /// Being removed; nothing runs in it.
     Deleting,
@@ -59,6 +64,9 @@ pub struct Tenant {
     pub state: State,
     /// Its host: `acme.localhost`.
     pub host: String,
+    /// Counts how often its data was replaced as a whole: what is remembered of an earlier one is worth
+    /// nothing.
+    pub epoch: u32,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// Where its data lives; `None` only in the first moments of its creation.
@@ -74,6 +82,61 @@ pub struct Service {
     pub title: String,
     /// The release that is served; `None` until the first is activated.
     pub current: Option<ReleaseId>,
+    /// The one that was served before it: where a rollback leads.
+    pub previous: Option<ReleaseId>,
+    /// Since when `current` is on trial; `None` when it need not prove itself (any more).
+    pub trial_since: Option<Timestamp>,
+    /// The release that some tenants have before all others.
+    pub canary: Option<Canary>,
+}
+
+/// A release that some tenants have before all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// The release.
+    pub release: ReleaseId,
+    /// The share that was asked for, of [`crate::WHOLE`]; `None` for a list of tenants.
+    pub share: Option<u16>,
+    /// Who has it.
+    pub tenants: Arc<HashSet<TenantId>>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What [`service`] reads of `terrace.service`.
+pub(crate) const SERVICE_COLUMNS: &str =
+    "name, title, current, previous, (extract(epoch FROM trial_since) * 1000000)::bigint,
+    canary, canary_share, canary_tenants, (extract(epoch FROM canary_since) * 1000000)::bigint";
+
+/// A row of [`SERVICE_COLUMNS`].
+pub(crate) fn service(row: &Row) -> Result<Service, Error> {
+    let at = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or_default();
+    let canary: Option<ReleaseId> = optional(row, 5, "release id")?;
+    let share: Option<i32> = row.try_get(6)?;
+    let tenants: Vec<&str> = row.try_get(7)?;
+    let tenants = tenants.iter().map(|text| {
+        text.parse::<TenantId>().map_err(|_| Error::Corrupt {
+            what: "tenant of a canary",
+            value: (*text).to_owned(),
+        })
+    });
+    let tenants = Arc::new(tenants.collect::<Result<HashSet<_>, _>>()?);
+    Ok(Service {
+        name: parsed(row, 0, "service name")?,
+        title: row.try_get(1)?,
+        current: optional(row, 2, "release id")?,
+        previous: optional(row, 3, "release id")?,
+        trial_since: row.try_get::<_, Option<i64>>(4)?.map(at),
+        canary: match canary {
+            None => None,
+            Some(release) => Some(Canary {
+                release,
+                share: share.and_then(|share| u16::try_from(share).ok()),
+                tenants,
+                since: at(row.try_get::<_, Option<i64>>(8)?.unwrap_or_default()),
+            }),
+        },
+    })
 }
 
 /// The directory at one version. Never changes; a newer one replaces it.
@@ -157,18 +220,12 @@ impl View {
         view.load_lanes(&transaction, config).await?;
         view.load_tenants(&transaction, since, config).await?;
         let services = transaction
-            .query("SELECT name, title, current FROM terrace.service ORDER BY name", &[])
+            .query(
+                &format!("SELECT {SERVICE_COLUMNS} FROM terrace.service ORDER BY name"),
+                &[],
+            )
             .await?;
-        view.services = services
-            .iter()
-            .map(|row| {
-                Ok(Service {
-                    name: parsed(row, 0, "service name")?,
-                    title: row.try_get(1)?,
-                    current: optional(row, 2, "release id")?,
-                })
-            })
-            .collect::<Result<_, Error>>()?;
+        view.services = services.iter().map(service).collect::<Result<_, Error>>()?;
         transaction.commit().await?;
         Ok(Some(view))
     }
@@ -228,9 +285,16 @@ impl View {
                 self.slugs.remove(&gone.slug);
             }
         }
-        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint FROM terrace.tenant WHERE version > $1";
+        let changed = "SELECT id, slug, name, plan, state, lane, (extract(epoch FROM created_at) * 1000000)::bigint, epoch FROM terrace.tenant WHERE version > $1";
         for row in transaction.query(changed, &[&since]).await? {
             let tenant = self.tenant(&row, config)?;
+            if let Some(known) = self.tenants.get(&tenant.id)
+                && known.slug != tenant.slug
+                && self.slugs.get(&known.slug) == Some(&tenant.id)
+            {
+                // Renamed: nobody answers to the old slug.
+                self.slugs.remove(&known.slug);
+            }
             self.slugs.insert(tenant.slug.clone(), tenant.id.clone());
             self.tenants.insert(tenant.id.clone(), Arc::new(tenant));
         }
@@ -259,6 +323,7 @@ impl View {
             name: row.try_get(2)?,
             plan: row.try_get(3)?,
             state: state(row.try_get(4)?)?,
+            epoch: u32::try_from(row.try_get::<_, i32>(7)?).unwrap_or(0),
             created_at: Timestamp::from_microsecond(row.try_get(6)?).unwrap_or_default(),
             placement,
         })
@@ -317,6 +382,10 @@ fn address(text: &str) -> Result<Address, Error> {
         value: text.to_owned(),
     };
     let value: Json = serde_json::from_str(text).map_err(|_| corrupt())?;
+    if let Some(places) = value["several"].as_array() {
+        let places: Result<_, _> = places.iter().map(|place| address(&place.to_string())).collect();
+        return Ok(Address::Several(places?));
+    }
     let port = |part: &Json| {
         part["port"]
             .as_u64()

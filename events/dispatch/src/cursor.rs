@@ -16,6 +16,8 @@ pub(crate) struct Cursor {
     pub(crate) attempts: u32,
     /// How long it still has to wait after a failure.
     pub(crate) wait: Option<Duration>,
+    /// Whether the stream is on hold: its tenant is suspended, or not there yet.
+    pub(crate) paused: bool,
 }
 
 /// An event that a service could not consume.
@@ -40,11 +42,11 @@ const SCAN: &str = "SELECT w.service, s.tenant_id FROM terrace_events.stream s
     CROSS JOIN unnest($1::text[]) AS w (service)
     JOIN terrace_events.principal p ON p.tenant_id = s.tenant_id AND p.service = w.service
     LEFT JOIN terrace_events.cursor c ON c.tenant_id = s.tenant_id AND c.service = w.service
-    WHERE s.last_seq > coalesce(c.seq, 0) AND (c.retry_at IS NULL OR c.retry_at <= now())
+    WHERE NOT s.paused AND s.last_seq > coalesce(c.seq, 0) AND (c.retry_at IS NULL OR c.retry_at <= now())
     LIMIT 10000";
 
-const READ: &str = "SELECT seq, attempts, (extract(epoch FROM retry_at - now()) * 1000)::bigint
-    FROM terrace_events.cursor WHERE tenant_id = $2 AND service = $1";
+const READ: &str = "SELECT c.seq, c.attempts, (extract(epoch FROM c.retry_at - now()) * 1000)::bigint, s.paused
+    FROM terrace_events.stream s LEFT JOIN terrace_events.cursor c ON c.tenant_id = s.tenant_id AND c.service = $1 WHERE s.tenant_id = $2";
 
 // The stream's row is looked at and held, so that no cursor is born for a tenant that is deleted.
 const ADVANCE: &str = "INSERT INTO terrace_events.cursor (service, tenant_id, seq)
@@ -90,15 +92,23 @@ impl Dispatcher {
         else {
             return Ok(Cursor::default());
         };
+        let paused = row.try_get(3)?;
+        let Some(seq) = row.try_get::<_, Option<i64>>(0)? else {
+            return Ok(Cursor {
+                paused,
+                ..Cursor::default()
+            });
+        };
         let wait: Option<i64> = row.try_get(2)?;
         Ok(Cursor {
             exists: true,
-            seq: u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0),
+            seq: u64::try_from(seq).unwrap_or(0),
             attempts: u32::try_from(row.try_get::<_, i32>(1)?).unwrap_or(0),
             wait: wait
                 .and_then(|ms| u64::try_from(ms).ok())
                 .filter(|ms| *ms > 0)
                 .map(Duration::from_millis),
+            paused,
         })
     }
 

@@ -50,6 +50,10 @@ pub enum DeliverError {
     /// an outage must not turn a backlog into dead letters.
     #[error("{0}")]
     Unavailable(String),
+    /// The tenant is suspended. Nothing is recorded; the event waits until its stream goes on, which the
+    /// next scan after that sees.
+    #[error("the tenant is suspended")]
+    Paused,
 }
 
 /// Calls a service with one event.

@@ -35,7 +35,7 @@ impl Dispatcher {
         let kinds: Vec<String> = kinds.iter().cloned().collect();
         // A look without the turn: most events are of no interest to most services.
         let cursor = self.cursor(key).await?;
-        if cursor.wait.is_some() {
+        if cursor.wait.is_some() || cursor.paused {
             return Ok(Outcome::Done);
         }
         let selection = self.log.select(&key.1, cursor.seq, &kinds, 1).await?;
@@ -67,7 +67,7 @@ impl Dispatcher {
     async fn deliver_some(&self, key: &Key, kinds: &[String]) -> Result<Outcome, Error> {
         // Read again: before the turn, another node may have moved it.
         let mut cursor = self.cursor(key).await?;
-        if cursor.wait.is_some() {
+        if cursor.wait.is_some() || cursor.paused {
             return Ok(Outcome::Done);
         }
         let quantum = self.config.quantum.max(1);
@@ -89,6 +89,9 @@ impl Dispatcher {
                 // would only be refused.
                 cursor.attempts = 0;
                 continue;
+            }
+            if error == DeliverError::Paused {
+                return Ok(Outcome::Done);
             }
             let counts = matches!(error, DeliverError::Failed(_));
             let attempts = cursor.attempts + u32::from(counts);

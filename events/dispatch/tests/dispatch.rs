@@ -353,7 +353,7 @@ struct Deleter {
 impl Deliver for Deleter {
     async fn deliver(&self, _: &ServiceName, tenant: &TenantId, _: &Event) -> Result<(), DeliverError> {
         if *tenant == self.doomed {
-            self.directory.delete_tenant(tenant).await.unwrap();
+            self.directory.delete_tenant(tenant, "test").await.unwrap();
         }
         Ok(())
     }
@@ -385,4 +385,44 @@ async fn a_tenant_that_is_deleted_during_a_delivery_gets_no_cursor() {
     run.abort();
     let left = format!("SELECT count(*) FROM terrace_events.cursor WHERE tenant_id = '{doomed}'");
     assert_eq!(stage.world.count(&left).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_tenants_events_wait_are_not_too_old_and_are_delivered_once_after_it_resumes() {
+    use terrace_events_log::{Log, Retention};
+
+    let stage = Stage::new().await;
+    let (held, other) = (
+        stage.world.tenant("held").await.id.clone(),
+        stage.world.tenant("other").await.id.clone(),
+    );
+    stage.publish(&held, "task.created", 3).await;
+    stage.world.directory.suspend_tenant(&held, "Olga").await.unwrap();
+    // With one worker, the other tenant's events come when the held one had its turn.
+    let run = tokio::spawn(stage.dispatcher_with(stage.counter.clone(), 1).run());
+    for _ in 0..3 {
+        stage.bell.ring(&held, 3);
+        stage.publish(&other, "task.created", 5).await;
+        stage.drained(&other).await;
+    }
+    assert_eq!(stage.metered(&held).await, 0);
+    assert!(
+        stage
+            .counter
+            .tries
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|(tenant, _)| *tenant == other)
+    );
+    let old = "UPDATE terrace_events.log SET at = now() - interval '400 days'";
+    stage.world.admin().await.batch_execute(old).await.unwrap();
+    Postgres::new(stage.world.directory.pool().clone())
+        .retention(Retention::default())
+        .await
+        .unwrap();
+    stage.world.directory.resume_tenant(&held, "Olga").await.unwrap();
+    stage.drained(&held).await;
+    assert_eq!(stage.metered(&held).await, 3);
+    run.abort();
 }

@@ -27,7 +27,8 @@ const HEADS: &str = "SELECT tenant_id, last_seq FROM terrace_events.stream WHERE
 
 // For each tenant with old events: everything up to the newest old event goes, but not what a consumer
 // has still to read, unless it is older than the outer limit. A prefix goes, so the rest stays dense;
-// `first_seq` moves in the same statement, so a reader that asks for less is told so.
+// `first_seq` moves in the same statement, so a reader that asks for less is told so. A paused stream
+// keeps everything: nothing is added to it, and its consumers are to find what they left.
 const RETAIN: &str = "WITH old AS (
         SELECT s.tenant_id, s.first_seq,
                (SELECT min(c.seq) FROM terrace_events.cursor c WHERE c.tenant_id = s.tenant_id) AS consumed,
@@ -35,7 +36,7 @@ const RETAIN: &str = "WITH old AS (
                (SELECT max(l.seq) FROM terrace_events.log l WHERE l.tenant_id = s.tenant_id AND l.at < now() - $2::bigint * interval '1 second') AS forced
         FROM terrace_events.stream s
         JOIN terrace_events.log f ON f.tenant_id = s.tenant_id AND f.seq = s.first_seq
-        WHERE f.at < now() - $1::bigint * interval '1 second'
+        WHERE NOT s.paused AND f.at < now() - $1::bigint * interval '1 second'
         LIMIT $3
     ), cut AS (
         SELECT tenant_id, greatest(least(kept_until, coalesce(consumed, kept_until)), coalesce(forced, 0)) AS upto FROM old

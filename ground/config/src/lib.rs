@@ -2,6 +2,10 @@
 //!
 //! Only binaries call this. Every other crate takes its own `Config` by value.
 
+mod statements;
+
+pub use statements::with_statements;
+
 use std::{fs, io, path::Path};
 
 use serde::de::DeserializeOwned;

@@ -158,6 +158,14 @@ random_id!(
     "A login role that may act for a bounded number of tenants."
 );
 random_id!(
+    ArchiveId,
+    "a_",
+    10,
+    "archive id",
+    "`a_` and 10 characters, like a_7f3k9q2m4x",
+    "An archive of a tenant that is being uploaded."
+);
+random_id!(
     RequestId,
     "req_",
     16,

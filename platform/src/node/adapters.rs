@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use terrace_capabilities_keyvalue::{MAKE, Tables, Unavailable};
+use terrace_capabilities_keyvalue::{Tables, Unavailable};
 use terrace_compute_capability::TenantFacts;
 use terrace_compute_gateway::{Body, Resolved, Streams, TenantState, Tenants};
-use terrace_data_tenancy::{Directory, State, Tenant};
+use terrace_data_tenancy::{Directory, KEYVALUE, State, Tenant};
 use terrace_events_live::{Live, Topics};
-use terrace_ground_error::Problem;
+use terrace_ground_error::{Code, Problem};
 use terrace_ground_ids::{ServiceName, Slug, TenantId};
 use tracing::warn;
 
@@ -52,12 +52,13 @@ pub(crate) fn facts(tenant: &Tenant) -> Arc<TenantFacts> {
 
 /// Live streams, as bodies.
 pub(crate) struct LiveStreams {
+    directory: Arc<Directory>,
     live: Live,
 }
 
 impl LiveStreams {
-    pub(crate) fn new(live: Live) -> Self {
-        Self { live }
+    pub(crate) fn new(directory: Arc<Directory>, live: Live) -> Self {
+        Self { directory, live }
     }
 }
 
@@ -73,7 +74,14 @@ impl Streams for LiveStreams {
             problem.detail(error.to_string())
         };
         let topics = Topics::parse(topics).map_err(refuse)?;
-        self.live.open(tenant, member, topics, cursor).await.map_err(refuse)
+        let body = self.live.open(tenant, member, topics, cursor).await.map_err(refuse)?;
+        // A suspension ends the streams that it finds. Had it come between the gateway's look and this
+        // one's place among them, nothing would ever end this one.
+        let view = self.directory.tenants();
+        match view.by_id(tenant).map(|tenant| tenant.state) {
+            Some(State::Active) => Ok(body),
+            _ => Err(Problem::new(Code::TenantSuspended)),
+        }
     }
 }
 
@@ -83,7 +91,7 @@ pub(crate) struct OwnTables(pub(crate) Arc<Directory>);
 #[async_trait]
 impl Tables for OwnTables {
     async fn make(&self, tenant: &TenantId, service: &ServiceName) -> Result<(), Unavailable> {
-        self.0.make_tables(tenant, service, MAKE).await.map_err(|error| {
+        self.0.make_tables(tenant, service, KEYVALUE).await.map_err(|error| {
             warn!(tenant.id = %tenant, service.name = %service, "Cannot make the tables of its stores: {error}");
             Unavailable("the store cannot be made at the moment; try again".to_owned())
         })

@@ -20,7 +20,7 @@ use terrace_capabilities_token::Token;
 use terrace_compute_engine::{Capability, Engine};
 use terrace_compute_gateway::{Gateway, Parts};
 use terrace_data_router::Router;
-use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator};
+use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator, Place};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_live::Live;
 use terrace_events_log::{Bell, Log, Postgres, Retention, poll};
@@ -36,11 +36,15 @@ use super::{
     calls::ThroughGateway,
     control::Plane,
     deliver::{Delivery, ServiceHooks},
-    deployments::Deployments,
-    operator_token,
+    deployments::{Deployments, SqlSeals},
+    metrics, operator_token,
     settings::Settings,
+    usage::Metering,
 };
 use crate::{config::Config, secrets::Secrets};
+
+/// Between two rounds of [`tend_tenants`].
+const TEND_EVERY: Duration = Duration::from_secs(2);
 
 /// A composed node.
 pub(crate) struct Node {
@@ -68,16 +72,18 @@ impl Node {
         let keys = Keys::from_seed(&secrets.bytes("tokens")?);
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
+        let sql = Sql::new(router.clone(), Arc::new(move |tenant, seq| ring.ring(tenant, seq)));
+        let sql_seals = SqlSeals {
+            seals: sql.seals(),
+            router: router.clone(),
+        };
         let settings = Arc::new(Settings::new(
             directory.clone(),
             Sealer::new(&secrets.bytes("sealing")?),
         ));
         let cache = Arc::new(Store::new(&config.cache));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
-            Arc::new(Sql::new(
-                router.clone(),
-                Arc::new(move |tenant, seq| ring.ring(tenant, seq)),
-            )),
+            Arc::new(sql),
             Arc::new(Events),
             Arc::new(Clock),
             Arc::new(LogCapability),
@@ -111,13 +117,20 @@ impl Node {
             engine: engine.clone(),
             keys: keys.clone(),
             meters: meters.clone(),
-            streams: Arc::new(LiveStreams::new(live.clone())),
+            streams: Arc::new(LiveStreams::new(directory.clone(), live.clone())),
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
-        let deployments = Deployments::start(directory.clone(), engine.clone(), gateway.clone()).await?;
+        let deployments = Deployments::start(
+            config.releases.clone(),
+            directory.clone(),
+            engine.clone(),
+            gateway.clone(),
+            sql_seals,
+        )
+        .await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
-        let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone()));
+        let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone(), deployments.clone()));
         let dispatcher = Arc::new(Dispatcher::new(
             config.dispatch.clone(),
             log.clone(),
@@ -129,6 +142,7 @@ impl Node {
         deployments.subscribe(dispatcher.clone()).await;
 
         // The control plane.
+        let metering = Metering::new(engine.clone(), directory.clone(), bell.clone());
         make_operator(&directory, secrets).await?;
         let plane = Arc::new(Plane::new(
             directory.clone(),
@@ -136,19 +150,21 @@ impl Node {
             meters,
             engine.logs().clone(),
             settings,
+            metering.clone(),
         ));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
 
         tokio::spawn(poll(log.clone(), bell, terrace_events_log::Config::default()));
         tokio::spawn(dispatcher.run());
+        tokio::spawn(metering.clone().run());
         tokio::spawn(forget_old_events(log));
         tokio::spawn(follow_tenants(directory.clone(), router, live, cache));
-        resume(&directory).await?;
+        tokio::spawn(tend_tenants(directory));
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
-            internal: terrace_control::internal(state.clone()),
+            internal: terrace_control::internal(state.clone()).merge(scraped(metering)),
             closing: state,
         })
     }
@@ -157,6 +173,12 @@ impl Node {
     pub(crate) fn close(&self) {
         self.closing.close();
     }
+}
+
+/// What a scraper may ask for; like everything below `/internal`, on the node's own address only.
+fn scraped(metering: Arc<Metering>) -> axum::Router {
+    let show = async move || metrics::answer(metering.counted().await);
+    axum::Router::new().route("/internal/metrics", axum::routing::get(show))
 }
 
 /// True when the database is not there yet, so that trying again may help.
@@ -178,19 +200,30 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
         .database
         .parse()
         .context("read --database: expected text like `host=/run/postgresql user=terrace dbname=terrace`")?;
-    let (socket_dir, host) = match parsed.get_hosts().first() {
-        Some(tokio_postgres::config::Host::Unix(folder)) => (Some(folder.clone()), None),
-        Some(tokio_postgres::config::Host::Tcp(host)) => (None, Some(host.clone())),
-        None => (None, None),
-    };
+    // `host=a,b port=5432,5433`: a primary and its standbys, in any order. One port is everybody's.
+    let ports = parsed.get_ports();
+    let mut places = parsed.get_hosts().iter().enumerate().map(|(index, host)| {
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let (socket_dir, host) = match host {
+            tokio_postgres::config::Host::Unix(folder) => (Some(folder.clone()), None),
+            tokio_postgres::config::Host::Tcp(host) => (None, Some(host.clone())),
+        };
+        Place { socket_dir, host, port }
+    });
+    let first = places.next().unwrap_or(Place {
+        socket_dir: None,
+        host: None,
+        port: ports.first().copied().unwrap_or(5432),
+    });
     let password = match parsed.get_password() {
         Some(password) => String::from_utf8_lossy(password).into_owned(),
         None => secrets.text("postgres", "")?,
     };
     let database = Endpoint {
-        socket_dir,
-        host,
-        port: parsed.get_ports().first().copied().unwrap_or(5432),
+        socket_dir: first.socket_dir,
+        host: first.host,
+        port: first.port,
+        standbys: places.collect(),
         name: parsed.get_dbname().unwrap_or("terrace").to_owned(),
         user: parsed.get_user().unwrap_or("terrace").to_owned(),
         password,
@@ -198,6 +231,19 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     let mut tenancy = tenancy::Config::new(database, HEXLOWER.encode(&secrets.bytes("lanes")?));
     tenancy.base_domain.clone_from(&config.base_domain.0);
     tenancy.connections_max = config.node.directory_connections;
+    tenancy.spares = config.tenants.spares;
+    tenancy.slug_held_days = config.tenants.slug_held_days;
+    tenancy.archive_max_mib = config.tenants.archive_max_mib;
+    tenancy.objects = config.objects.clone();
+    tenancy
+        .objects
+        .folder
+        .get_or_insert_with(|| options.data_dir.join("objects"));
+    tenancy.objects.access_key_id.clone_from(&options.s3_access_key_id);
+    tenancy
+        .objects
+        .secret_access_key
+        .clone_from(&options.s3_secret_access_key);
     Ok(tenancy)
 }
 
@@ -223,22 +269,44 @@ async fn make_operator(directory: &Directory, secrets: &Secrets) -> Result<()> {
     Ok(())
 }
 
-/// Finishes what a killed node left half done.
-async fn resume(directory: &Arc<Directory>) -> Result<()> {
-    for (tenant, outcome) in directory.resume().await? {
-        match outcome {
-            Ok(()) => info!(tenant.id = %tenant, "Finished what was left half done"),
-            Err(error) => warn!(tenant.id = %tenant, "Still half done: {error}"),
+/// Keeps the house: finishes what any node left half done, has spares ready for creations, forgets
+/// uploads that nobody imported.
+///
+/// The first round takes up everything, also what waits for its next attempt. It is not waited for: an
+/// import of an hour would keep the node from serving everybody else.
+async fn tend_tenants(directory: Arc<Directory>) {
+    if let Err(error) = directory.resume().await {
+        warn!("Cannot look for what was left half done: {error}");
+    }
+    let mut often = tokio::time::interval(TEND_EVERY);
+    often.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut away = false;
+    loop {
+        often.tick().await;
+        let tended = async {
+            directory.resume_due().await?;
+            directory.fill_spares().await?;
+            directory.forget_archives().await
+        };
+        match tended.await {
+            Ok(_) => away = false,
+            Err(error) if !away => {
+                away = true;
+                warn!(
+                    "Cannot tend the tenants; trying again every {} s: {error}",
+                    TEND_EVERY.as_secs()
+                );
+            }
+            Err(_) => {}
         }
     }
-    Ok(())
 }
 
 /// Lets go of what belongs to tenants that may not be used any more, whichever node decided it: their
 /// live streams end, the router forgets their backends and the cache their entries. Idle backends are swept on the way.
 async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Live, cache: Arc<Store>) {
     let mut changes = directory.changes();
-    let mut known: HashMap<TenantId, tenancy::State> = HashMap::new();
+    let mut known: HashMap<TenantId, (tenancy::State, u32)> = HashMap::new();
     let mut sweep = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {
@@ -246,15 +314,24 @@ async fn follow_tenants(directory: Arc<Directory>, router: Arc<Router>, live: Li
             _ = sweep.tick() => router.sweep(),
         }
         let view = directory.tenants();
-        let now: HashMap<TenantId, tenancy::State> =
-            view.iter().map(|tenant| (tenant.id.clone(), tenant.state)).collect();
-        for (tenant, before) in &known {
-            let state = now.get(tenant);
-            if *before == tenancy::State::Active && state != Some(&tenancy::State::Active) {
+        let now: HashMap<TenantId, (tenancy::State, u32)> = view
+            .iter()
+            .map(|tenant| (tenant.id.clone(), (tenant.state, tenant.epoch)))
+            .collect();
+        for (tenant, (before, epoch)) in &known {
+            let (state, is_same) = match now.get(tenant) {
+                Some((state, now)) => (Some(*state), now == epoch),
+                None => (None, false),
+            };
+            if *before == tenancy::State::Active && state != Some(tenancy::State::Active) {
                 live.revoke(tenant);
             }
             if state.is_none() {
                 router.forget(tenant);
+            }
+            // Of one that was restored, too. Its live streams find out by themselves: their numbers are
+            // gone from the log, so they are told to start over.
+            if !is_same {
                 cache.forget(tenant);
             }
         }

@@ -1,5 +1,8 @@
 //! The platform as the control plane sees it: the directory, the engine and the meters behind one trait.
 
+mod invoke;
+mod releases;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -8,13 +11,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
 use terrace_compute_engine::Logs;
-use terrace_contracts_openapi::Contract;
 use terrace_control::{
-    Build, BuildState, Cluster, ClusterState, EdgeSnapshot, Error, LogFilter, LogLines, Meters, NewBuild, NewRelease,
-    NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release, ReleaseState, Secret, Service, Setting,
-    SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    Build, BuildState, CanarySplit, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter,
+    LogLines, Meters, NewBuild, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release,
+    ReleaseDiff, ReleaseFacts, Secret, Service, Setting, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
+    UsageFilter, UsageReport,
 };
-use terrace_data_migrate::File;
 use terrace_data_tenancy::{self as tenancy, Directory};
 use terrace_ground_error::FieldError;
 use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
@@ -23,17 +25,18 @@ use tracing::warn;
 
 use super::{
     deployments::Deployments,
-    manifest::Manifest,
     settings::{Settings, kind},
+    usage::Metering,
 };
 
 /// What the control plane acts on.
 pub(crate) struct Plane {
-    directory: Arc<Directory>,
+    pub(super) directory: Arc<Directory>,
     deployments: Arc<Deployments>,
     meters: Arc<telemetry::Meters>,
     logs: Arc<Logs>,
     settings: Arc<Settings>,
+    metering: Arc<Metering>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
@@ -44,6 +47,7 @@ impl Plane {
         meters: Arc<telemetry::Meters>,
         logs: Arc<Logs>,
         settings: Arc<Settings>,
+        metering: Arc<Metering>,
     ) -> Self {
         Self {
             directory,
@@ -51,11 +55,12 @@ impl Plane {
             meters,
             logs,
             settings,
+            metering,
             snapshot: ArcSwapOption::empty(),
         }
     }
 
-    fn find(&self, reference: &TenantRef) -> Result<Arc<tenancy::Tenant>, Error> {
+    pub(super) fn find(&self, reference: &TenantRef) -> Result<Arc<tenancy::Tenant>, Error> {
         let view = self.directory.tenants();
         let found = match reference {
             TenantRef::Id(id) => view.by_id(id),
@@ -67,7 +72,7 @@ impl Plane {
     }
 
     /// None for a tenant that has no place yet: in the first moments of its creation it is only a name.
-    fn describe(&self, tenant: &tenancy::Tenant) -> Option<Tenant> {
+    pub(super) fn describe(&self, tenant: &tenancy::Tenant) -> Option<Tenant> {
         let view = self.directory.tenants();
         let schemas = view
             .services()
@@ -94,6 +99,7 @@ impl Plane {
                 schemas,
             },
             created_at: tenant.created_at,
+            operation: None,
         })
     }
 
@@ -155,11 +161,16 @@ impl Platform for Plane {
     }
 
     async fn tenant(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
-        self.describe(&*self.find(tenant)?)
-            .ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
+        let known = self.find(tenant)?;
+        let mut shown = self
+            .describe(&known)
+            .ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))?;
+        let running = self.directory.running_operation(&known.id).await.map_err(refuse)?;
+        shown.operation = running.map(|running| self.describe_operation(running));
+        Ok(shown)
     }
 
-    async fn create_tenant(&self, tenant: NewTenant) -> Result<Tenant, Error> {
+    async fn create_tenant(&self, tenant: NewTenant, operator: &str) -> Result<Tenant, Error> {
         let owner = tenant
             .owner
             .as_ref()
@@ -169,78 +180,77 @@ impl Platform for Plane {
             name: tenant.name,
             plan: tenant.plan.as_str().to_owned(),
             context: owner.map(|owner| json!({ "owner": owner })),
+            actor: Some(operator.to_owned()),
         };
         let created = self.directory.create_tenant(new).await.map_err(refuse)?;
         self.describe(&created)
             .ok_or_else(|| Error::Internal("a created tenant has no place".into()))
     }
 
-    async fn delete_tenant(&self, tenant: &TenantRef) -> Result<(), Error> {
+    async fn delete_tenant(&self, tenant: &TenantRef, operator: &str) -> Result<DeletedTenant, Error> {
         let id = self.find(tenant)?.id.clone();
-        self.directory.delete_tenant(&id).await.map(|_| ()).map_err(refuse)
+        self.directory.delete_tenant(&id, operator).await.map_err(refuse)?;
+        self.evidence(&TenantRef::Id(id)).await
+    }
+
+    fn lifecycle(&self) -> &dyn Lifecycle {
+        self
     }
 
     async fn services(&self) -> Result<Vec<Service>, Error> {
-        let services = self.directory.services().await.map_err(refuse)?;
-        Ok(services
-            .into_iter()
-            .map(|(service, releases)| describe_service(service, releases))
-            .collect())
+        self.all_services().await
+    }
+
+    async fn preview_release(&self, service: &ServiceName, release: &NewRelease) -> Result<ReleaseDiff, Error> {
+        self.preview(service, release).await
     }
 
     async fn create_release(&self, service: &ServiceName, release: NewRelease) -> Result<Release, Error> {
-        let manifest = Manifest::parse(&release.manifest).map_err(|message| invalid("/manifest", message))?;
-        if manifest.name != *service {
-            return Err(invalid(
-                "/manifest",
-                format!("the manifest is of `{}`, not of `{service}`", manifest.name),
-            ));
-        }
-        let contract = release.contract.to_string();
-        Contract::parse(contract.as_bytes()).map_err(|error| invalid("/contract", error.to_string()))?;
-        // Compiled and linked before it is stored: what cannot run is never a release.
-        let spec = manifest.spec(ReleaseId::random(), release.component.clone());
-        self.deployments
-            .check(spec)
-            .await
-            .map_err(|error| invalid("/component", error))?;
-        let new = tenancy::NewRelease {
-            service: service.clone(),
-            title: manifest.title,
-            capabilities: manifest.capabilities,
-            manifest: release.manifest,
-            contract,
-            migrations: release
-                .migrations
-                .into_iter()
-                .map(|migration| File {
-                    name: migration.name,
-                    sql: migration.sql,
-                })
-                .collect(),
-            component: release.component.to_vec(),
-        };
-        let stored = self.directory.put_release(new).await.map_err(|error| match error {
-            tenancy::Error::Migrate(error) => invalid("/migrations", error.to_string()),
-            other => refuse(other),
-        })?;
-        Ok(describe_release(stored))
+        self.store(service, release).await
     }
 
-    async fn activate_release(&self, service: &ServiceName, release: &ReleaseId) -> Result<Service, Error> {
-        self.directory
-            .activate_release(service, release, Arc::new(|_| {}))
-            .await
-            .map_err(refuse)?;
-        self.deployments
-            .apply()
-            .await
-            .map_err(|error| Error::Internal(format!("{error:#}").into()))?;
-        let services = self.services().await?;
-        services
-            .into_iter()
-            .find(|one| one.name == *service)
-            .ok_or_else(|| Error::NotFound(format!("There is no service `{service}`.")))
+    async fn release(&self, service: &ServiceName, release: &ReleaseId) -> Result<ReleaseFacts, Error> {
+        self.facts(service, release).await
+    }
+
+    async fn activate_release(&self, service: &ServiceName, release: &ReleaseId, by: &str) -> Result<Service, Error> {
+        self.activate(service, release, by).await
+    }
+
+    async fn rollback(
+        &self,
+        service: &ServiceName,
+        to: Option<&ReleaseId>,
+        force: bool,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.go_back(service, to, force, by).await
+    }
+
+    async fn start_canary(
+        &self,
+        service: &ServiceName,
+        release: &ReleaseId,
+        to: CanarySplit,
+        by: &str,
+    ) -> Result<Service, Error> {
+        self.give_canary(service, release, to, by).await
+    }
+
+    async fn promote_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error> {
+        self.promote(service, by).await
+    }
+
+    async fn abort_canary(&self, service: &ServiceName, by: &str) -> Result<Service, Error> {
+        self.abort(service, by).await
+    }
+
+    async fn invoke(
+        &self,
+        service: &ServiceName,
+        invocation: terrace_control::NewInvocation,
+    ) -> Result<terrace_control::InvocationResult, Error> {
+        self.by_hand(service, invocation).await
     }
 
     async fn settings(&self, kind: terrace_control::SettingKind, service: &ServiceName) -> Result<Vec<Setting>, Error> {
@@ -353,43 +363,21 @@ impl Platform for Plane {
         super::logs::read(&self.logs, &self.directory, filter).await
     }
 
+    async fn usage(&self, filter: &UsageFilter) -> Result<UsageReport, Error> {
+        let tenant = match &filter.tenant {
+            Some(TenantRef::Id(id)) => Some(id.clone()),
+            Some(reference) => Some(self.find(reference)?.id.clone()),
+            None => None,
+        };
+        self.metering.report(filter, tenant).await.map_err(refuse)
+    }
+
     async fn edge_snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {
         self.snapshot().await
     }
 
     async fn blob(&self, sha256: &str) -> Result<Option<Bytes>, Error> {
         Ok(self.directory.blob(sha256).await.map_err(refuse)?.map(Bytes::from))
-    }
-}
-
-fn describe_service(service: tenancy::Service, releases: Vec<tenancy::Release>) -> Service {
-    let releases: Vec<Release> = releases.into_iter().map(describe_release).collect();
-    let current = service
-        .current
-        .as_ref()
-        .and_then(|current| releases.iter().find(|release| release.id == *current))
-        .cloned();
-    Service {
-        name: service.name,
-        title: service.title,
-        current,
-        releases,
-    }
-}
-
-fn describe_release(release: tenancy::Release) -> Release {
-    Release {
-        id: release.id,
-        service: release.service,
-        state: match release.state {
-            tenancy::ReleaseState::Active => ReleaseState::Active,
-            tenancy::ReleaseState::Uploaded | tenancy::ReleaseState::Retained => ReleaseState::Retained,
-            tenancy::ReleaseState::Failed => ReleaseState::Failed,
-        },
-        size_bytes: release.size_bytes,
-        sha256: release.sha256,
-        capabilities: release.capabilities,
-        created_at: release.created_at,
     }
 }
 
@@ -443,11 +431,22 @@ fn invalid(pointer: &str, detail: impl Into<String>) -> Error {
     }])
 }
 
-fn refuse(error: tenancy::Error) -> Error {
+pub(super) fn refuse(error: tenancy::Error) -> Error {
     match error {
-        tenancy::Error::SlugTaken(_) | tenancy::Error::Busy { .. } | tenancy::Error::NotReady { .. } => {
-            Error::Conflict(error.to_string())
-        }
+        tenancy::Error::SlugTaken(_)
+        | tenancy::Error::Busy { .. }
+        | tenancy::Error::Running(_)
+        | tenancy::Error::Limit(_)
+        | tenancy::Error::Buried(_)
+        | tenancy::Error::NotReady { .. } => Error::Conflict(error.to_string()),
+        // Operators run the services; what one said is theirs to read.
+        tenancy::Error::Hook { .. } => Error::Conflict(format!(
+            "{error}; it is tried again by itself, and `terrace tenant operations` shows how it stands"
+        )),
+        tenancy::Error::Archive(message) => Error::Invalid(vec![FieldError {
+            pointer: "/archive".to_owned(),
+            detail: message,
+        }]),
         tenancy::Error::Unknown { .. } => Error::NotFound(error.to_string()),
         tenancy::Error::Invalid(message) => invalid("", message),
         tenancy::Error::Connect(_) => Error::Unavailable(error.to_string()),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 use terrace_compute_gateway::Gateway;
-use terrace_data_tenancy::{Directory, Hooks, Tenant};
+use terrace_data_tenancy::{Directory, Hooks, State, Tenant};
 use terrace_events_dispatch::{Deliver, DeliverError};
 use terrace_events_log::Event;
 use terrace_ground_error::Code;
@@ -19,21 +19,32 @@ use super::{adapters::facts, deployments::Deployments, manifest::Hook};
 pub(crate) struct Delivery {
     directory: Arc<Directory>,
     gateway: Arc<Gateway>,
+    deployments: Arc<Deployments>,
 }
 
 impl Delivery {
-    pub(crate) fn new(directory: Arc<Directory>, gateway: Arc<Gateway>) -> Self {
-        Self { directory, gateway }
+    pub(crate) fn new(directory: Arc<Directory>, gateway: Arc<Gateway>, deployments: Arc<Deployments>) -> Self {
+        Self {
+            directory,
+            gateway,
+            deployments,
+        }
     }
 }
 
 #[async_trait]
 impl Deliver for Delivery {
     async fn deliver(&self, service: &ServiceName, tenant: &TenantId, event: &Event) -> Result<(), DeliverError> {
+        if !self.deployments.consumes(tenant, service, &event.kind) {
+            return Ok(());
+        }
         let view = self.directory.tenants();
         let tenant = view
             .by_id(tenant)
             .ok_or_else(|| DeliverError::Unavailable("the tenant is gone".to_owned()))?;
+        if tenant.state == State::Suspended {
+            return Err(DeliverError::Paused);
+        }
         let body = Bytes::from(event.to_json());
         let answer = self
             .gateway
@@ -93,11 +104,40 @@ impl Hooks for ServiceHooks {
             .and_then(|context| context.get("owner"))
             .cloned()
             .unwrap_or(Value::Null);
-        let body = Bytes::from(json!({ "owner": owner }).to_string());
+        self.call(tenant, service, release, "tenant-created", &json!({ "owner": owner }))
+            .await
+    }
+
+    async fn plan_changed(&self, tenant: &Tenant, service: &ServiceName, release: &ReleaseId) -> Result<(), String> {
+        if !self.deployments.wants(release, Hook::PlanChanged).await? {
+            return Ok(());
+        }
+        self.call(
+            tenant,
+            service,
+            release,
+            "plan-changed",
+            &json!({ "plan": tenant.plan }),
+        )
+        .await
+    }
+}
+
+impl ServiceHooks {
+    async fn call(
+        &self,
+        tenant: &Tenant,
+        service: &ServiceName,
+        release: &ReleaseId,
+        hook: &str,
+        body: &Value,
+    ) -> Result<(), String> {
+        let path = format!("/_terrace/hooks/{hook}");
+        let body = Bytes::from(body.to_string());
         let deployed = self.deployments.deployed(service, release).await?;
         let answer = self
             .gateway
-            .internal_to(&deployed, facts(tenant), "/_terrace/hooks/tenant-created", body, None)
+            .internal_to(&deployed, facts(tenant), &path, body, None)
             .await;
         match answer {
             Ok(response) if response.status().is_success() => Ok(()),

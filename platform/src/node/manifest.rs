@@ -35,6 +35,13 @@ pub(crate) struct Manifest {
     /// The moments of a tenant's life at which it is called.
     #[serde(default)]
     pub(crate) hooks: Vec<Hook>,
+    /// Whether a statement that is not on the list of the release is refused.
+    #[serde(default)]
+    pub(crate) sealed_sql: bool,
+    /// That list. It comes from `statements.sql`, which the service's own tests record; a deploy puts
+    /// it here.
+    #[serde(default)]
+    pub(crate) statements: Vec<String>,
     /// What one request may use.
     #[serde(default)]
     pub(crate) limits: Limits,
@@ -61,6 +68,8 @@ const NAMES_MAX: usize = 256;
 pub(crate) enum Hook {
     /// Its schemas are there, and nobody has used it yet.
     TenantCreated,
+    /// An operator changed what it pays for.
+    PlanChanged,
 }
 
 impl Manifest {

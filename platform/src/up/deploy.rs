@@ -13,10 +13,13 @@ use super::{client::Client, say};
 pub(crate) async fn services(client: &Client, folder: &Path) -> Result<()> {
     for (name, bundle) in bundles(folder, "service.toml")? {
         let body = json!({
-            "manifest": text(&bundle.join("service.toml"))?,
+            "manifest": manifest(&bundle)?,
             "contract": serde_json::from_str::<Value>(&text(&bundle.join("openapi.json"))?).context("read a contract")?,
             "migrations": migrations(&bundle.join("migrations"))?,
             "component": BASE64.encode(&fs::read(bundle.join("service.wasm")).context("read a component")?),
+            // Whoever develops a service changes it as they like.
+            "allow_breaking": true,
+            "allow_new_asks": true,
         });
         let path = format!("/api/control/services/{name}/releases");
         let release = client
@@ -62,6 +65,16 @@ fn bundles(folder: &Path, marker: &str) -> Result<Vec<(String, std::path::PathBu
         .collect();
     found.sort();
     Ok(found)
+}
+
+/// `service.toml`, with the list of what a sealed service may send.
+fn manifest(bundle: &Path) -> Result<String> {
+    let text_of_manifest = text(&bundle.join("service.toml"))?;
+    let list = bundle.join("statements.sql");
+    if !list.is_file() {
+        return Ok(text_of_manifest);
+    }
+    Ok(terrace_ground_config::with_statements(&text_of_manifest, &text(&list)?))
 }
 
 fn migrations(folder: &Path) -> Result<Vec<Value>> {

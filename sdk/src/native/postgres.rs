@@ -3,6 +3,8 @@
 //! It has no fences: one tenant, one schema, whatever SQL the service sends. For tests and as the
 //! peer that the platform is measured against.
 
+mod recorder;
+mod transaction;
 mod value;
 
 use std::{
@@ -27,6 +29,8 @@ use crate::{
     native::{Client, Facts, Host, HostTransaction, Memory},
     password,
 };
+use recorder::Recorder;
+use transaction::Transaction;
 use value::{Cell, Parameter};
 
 /// An event that a committed transaction published.
@@ -46,6 +50,8 @@ pub struct Postgres {
     pool: Pool,
     published: Arc<Mutex<Vec<Published>>>,
     services: HashMap<String, Router>,
+    /// For a sealed service: what it says is written down.
+    recorder: Option<Arc<Recorder>>,
     memory: Memory,
 }
 
@@ -74,6 +80,7 @@ impl Postgres {
             pool,
             published: Arc::default(),
             services: HashMap::new(),
+            recorder: Recorder::of(service).map_err(other)?.map(Arc::new),
             memory: Memory::new(),
         };
         let client = host.connection().await?;
@@ -116,6 +123,12 @@ impl Postgres {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn record(&self, statement: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.see(statement);
+        }
+    }
+
     async fn connection(&self) -> Result<Object, Error> {
         self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => from_postgres(error),
@@ -154,66 +167,6 @@ async fn run(client: &Object, statement: &str, params: &[Value]) -> Result<Rows,
     Ok(Rows::new(columns, values, rows.len() as u64))
 }
 
-/// An open transaction. Its connection leaves the pool when it is dropped half-way: closing it is
-/// the one rollback that needs no answer.
-struct Transaction {
-    client: Option<Object>,
-    events: Vec<Published>,
-    published: Arc<Mutex<Vec<Published>>>,
-}
-
-impl Transaction {
-    fn client(&self) -> Result<&Object, Error> {
-        self.client
-            .as_ref()
-            .ok_or_else(|| Error::bad_value("the transaction is over"))
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            drop(Object::take(client));
-        }
-    }
-}
-
-#[async_trait]
-impl HostTransaction for Transaction {
-    async fn query(&mut self, statement: &str, params: Vec<Value>) -> Result<Rows, Error> {
-        run(self.client()?, statement, &params).await
-    }
-
-    fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), Error> {
-        let data = serde_json::from_str(&data).map_err(|error| Error::bad_value(error.to_string()))?;
-        self.events.push(Published {
-            kind: kind.to_owned(),
-            topic: topic.to_owned(),
-            data,
-        });
-        Ok(())
-    }
-
-    async fn commit(mut self: Box<Self>) -> Result<(), Error> {
-        self.client()?.batch_execute("COMMIT").await.map_err(from_postgres)?;
-        drop(self.client.take());
-        let events = std::mem::take(&mut self.events);
-        self.published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(events);
-        Ok(())
-    }
-
-    async fn rollback(mut self: Box<Self>) {
-        if let Some(client) = self.client.take()
-            && client.batch_execute("ROLLBACK").await.is_err()
-        {
-            drop(Object::take(client));
-        }
-    }
-}
-
 #[async_trait]
 impl Host for Postgres {
     fn memory(&self) -> Option<&Memory> {
@@ -227,17 +180,14 @@ impl Host for Postgres {
     }
 
     async fn query(&self, _: &Facts, statement: &str, params: Vec<Value>) -> Result<Rows, Error> {
+        self.record(statement);
         run(&self.connection().await?, statement, &params).await
     }
 
     async fn begin(&self, _: &Facts) -> Result<Box<dyn HostTransaction>, Error> {
         let client = self.connection().await?;
         client.batch_execute("BEGIN").await.map_err(from_postgres)?;
-        Ok(Box::new(Transaction {
-            client: Some(client),
-            events: Vec::new(),
-            published: Arc::clone(&self.published),
-        }))
+        Ok(Box::new(Transaction::new(client, self)))
     }
 
     async fn hash(&self, password: &str) -> Result<String, password::Error> {
@@ -287,7 +237,12 @@ impl Host for Postgres {
         let body = request
             .body
             .map_or_else(axum::body::Body::empty, axum::body::Body::from);
-        let client = Client::new(router.clone(), Arc::new(self.clone()), facts.clone());
+        // What the other service says is not this one's to list.
+        let host = Self {
+            recorder: None,
+            ..self.clone()
+        };
+        let client = Client::new(router.clone(), Arc::new(host), facts.clone());
         let answer = Box::pin(client.send(method, &request.path, body)).await;
         let body = String::from_utf8(answer.body).map_err(|_| calls::Error::Failed)?;
         Ok(Incoming {

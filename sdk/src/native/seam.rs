@@ -75,6 +75,30 @@ impl Transaction {
         self.0.query(statement, params).await
     }
 
+    pub(crate) async fn savepoint(&mut self) -> Result<u32, Error> {
+        self.0.savepoint().await
+    }
+
+    pub(crate) async fn rollback_to(&mut self, savepoint: u32) -> Result<(), Error> {
+        self.0.rollback_to(savepoint).await
+    }
+
+    pub(crate) async fn release(&mut self, savepoint: u32) -> Result<(), Error> {
+        self.0.release(savepoint).await
+    }
+
+    pub(crate) async fn scan(&mut self, statement: &str, params: Vec<Value>) -> Result<u32, Error> {
+        self.0.scan(statement, params).await
+    }
+
+    pub(crate) async fn next(&mut self, scan: u32) -> Result<Option<Rows>, Error> {
+        self.0.next(scan).await
+    }
+
+    pub(crate) fn close(&mut self, scan: u32) {
+        self.0.close(scan);
+    }
+
     pub(crate) fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), Error> {
         self.0.publish(kind, topic, data)
     }

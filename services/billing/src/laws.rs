@@ -77,6 +77,28 @@ async fn a_new_tenant_begins_once_with_the_plan_that_it_was_created_with() {
 }
 
 #[tokio::test]
+async fn an_operator_changes_the_plan_and_products_are_told_once() {
+    let world = world().await;
+    world
+        .platform
+        .post("/_terrace/hooks/tenant-created", json!({ "owner": null }))
+        .await;
+    for _ in 0..2 {
+        let hook = world
+            .platform
+            .post("/_terrace/hooks/plan-changed", json!({ "plan": "team" }))
+            .await;
+        assert_eq!(hook.status, 204);
+    }
+    assert_eq!(world.limits(), [json!(100), Value::Null]);
+    let plan = world.member.get("/api/billing/plan").await.value();
+    assert_eq!(
+        (&plan["plan"], &plan["limits"]["tasks"]),
+        (&json!("team"), &Value::Null)
+    );
+}
+
+#[tokio::test]
 async fn an_owner_changes_the_plan_and_products_are_told_once() {
     let world = world().await;
     world

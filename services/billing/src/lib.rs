@@ -16,7 +16,8 @@ use terrace_sdk::prelude::*;
 pub fn router() -> Router {
     let router = Router::new()
         .on_event(meter::count)
-        .on_tenant_created(subscription::tenant_created);
+        .on_tenant_created(subscription::tenant_created)
+        .on_plan_changed(subscription::plan_changed);
     routes!(router, plan::get_plan, plan::change_plan)
 }
 

@@ -73,16 +73,7 @@ pub(crate) async fn change_plan(
 ) -> Result<Json<PlanUsage>, Problem> {
     caller.require_owner()?;
     let mut tx = db.begin().await?;
-    let changed = tx
-        .query(
-            "INSERT INTO subscription (plan) VALUES ($1)
-             ON CONFLICT (single) DO UPDATE SET plan = excluded.plan, changed_at = now()
-                WHERE subscription.plan <> excluded.plan",
-            params![change.plan.as_str()],
-        )
-        .await?;
-    if changed.affected() == 1 {
-        subscription::publish(&mut tx, change.plan)?;
+    if subscription::change(&mut tx, change.plan).await? {
         log::info!("member {} changed the plan to {}", caller.member, change.plan.as_str());
     }
     let usage = usage(&mut tx, change.plan).await?;

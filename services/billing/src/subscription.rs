@@ -1,6 +1,6 @@
 //! The one row that says which plan the tenant has, and what each plan allows.
 
-use terrace_sdk::{TenantCreated, prelude::*};
+use terrace_sdk::{PlanChanged, TenantCreated, prelude::*};
 
 /// What is sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -51,6 +51,23 @@ pub(crate) fn publish(tx: &mut Transaction, plan: Plan) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Writes the plan and says what it allows, unless it is that one already; true when it was not.
+pub(crate) async fn change(tx: &mut Transaction, plan: Plan) -> Result<bool, Problem> {
+    let changed = tx
+        .query(
+            "INSERT INTO subscription (plan) VALUES ($1)
+             ON CONFLICT (single) DO UPDATE SET plan = excluded.plan, changed_at = now()
+                WHERE subscription.plan <> excluded.plan",
+            params![plan.as_str()],
+        )
+        .await?;
+    if changed.affected() == 1 {
+        publish(tx, plan)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 /// The tenant's plan. A tenant without a row (its hook has not come yet) has the smallest.
 pub(crate) async fn read(tx: &mut Transaction) -> Result<Plan, Problem> {
     let rows = tx.query("SELECT plan FROM subscription", params![]).await?;
@@ -76,5 +93,15 @@ pub(crate) async fn tenant_created(
         publish(&mut tx, plan)?;
         tx.commit().await?;
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The hook `plan-changed`: an operator changed the plan.
+pub(crate) async fn plan_changed(db: Db, Json(changed): Json<PlanChanged>) -> Result<StatusCode, Problem> {
+    let mut tx = db.begin().await?;
+    if change(&mut tx, Plan::parse(&changed.plan)).await? {
+        log::info!("an operator changed the plan to {}", changed.plan);
+    }
+    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -177,6 +177,19 @@ impl Client {
         .await
     }
 
+    /// A request to the control plane with bytes, as the operator.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn control_bytes(&self, method: Method, path: &str, body: Bytes) -> Result<Answer> {
+        let authorization = format!("Bearer {}", self.operator_token);
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/octet-stream"),
+        ];
+        self.send("console", method, path, &headers, body).await
+    }
+
     /// Signs in with the demo's password.
     ///
     /// # Errors

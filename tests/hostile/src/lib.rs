@@ -3,7 +3,7 @@
 mod outside;
 mod standards;
 
-use terrace_sdk::{axum::body::Body, axum::response::Response, prelude::*};
+use terrace_sdk::{axum::body::Body, axum::response::Response, db, prelude::*};
 
 /// What every operation that comes to an end answers.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
@@ -157,6 +157,99 @@ async fn sql(db: Db, Json(statements): Json<Statements>) -> Result<Json<Done>, P
     Ok(done(seen.join("; ")))
 }
 
+/// One row with a value of every type, there and back. What differs is the answer; nothing, when all
+/// is well.
+#[utoipa::path(post, path = "/api/hostile/values", operation_id = "hostile_send_values", security(()),
+    responses((status = 200, description = "What did not come back as it went", body = Done)))]
+async fn values(db: Db) -> Result<Json<Done>, Problem> {
+    let sent = every_value();
+    let columns = "b, i2, i4, i8, f4, f8, n, t, by, tz, ts, d, u, j, jb, ia, ta, na";
+    let places: Vec<String> = (1..=sent.len()).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "INSERT INTO everything ({columns}) VALUES ({}) RETURNING *",
+        places.join(", ")
+    );
+    let nulls = vec![db::Value::Null; sent.len()];
+    let mut differ = Vec::new();
+    for row in [sent, nulls] {
+        let mut tx = db.begin().await?;
+        let back = tx.query(&sql, row.clone()).await?;
+        let back = back.first().map(db::Row::values).unwrap_or_default().to_vec();
+        for ((name, sent), back) in columns.split(", ").zip(row).zip(back) {
+            // JSON is compared as what it means: jsonb writes it in its own way.
+            if sent != back {
+                differ.push(format!("{name}: {sent:?} became {back:?}"));
+            }
+        }
+        tx.rollback().await;
+    }
+    Ok(done(differ.join("; ")))
+}
+
+fn every_value() -> Vec<db::Value> {
+    use db::Value;
+    let text = |text: &str| Value::Text(text.to_owned());
+    vec![
+        Value::Bool(true),
+        Value::Integer(-7),
+        Value::Integer(i32::MIN.into()),
+        Value::Integer(i64::MAX),
+        Value::Float(1.5),
+        Value::Float(-0.1),
+        text("-12345678901234567890.123456789000"),
+        text("ünï\u{1f3e1} '\"\\"),
+        Value::Bytes((0..=255).collect()),
+        Value::Timestamp(1_790_000_000_123_456),
+        Value::Timestamp(-1),
+        text("2026-11-22"),
+        Value::Uuid("0190f5a0-1111-7abc-8def-0123456789ab".to_owned()),
+        Value::Json("{\"a\":  1}".to_owned()),
+        Value::Json("{\"a\": [1, null]}".to_owned()),
+        params![vec![1_i64, -2]].remove(0),
+        text("{plain,NULL,\"b c\",\"\\\"\"}"),
+        text("{1.50,NaN}"),
+    ]
+}
+
+/// A savepoint, a statement that fails, and a result in batches, all in one transaction.
+#[utoipa::path(post, path = "/api/hostile/parts", operation_id = "hostile_use_parts", security(()),
+    responses((status = 200, description = "What was seen", body = Done)))]
+async fn parts(db: Db) -> Result<Json<Done>, Problem> {
+    const INSERT: &str = "INSERT INTO counter (name, value) VALUES ($1, 1)";
+    let mut tx = db.begin().await?;
+    tx.query(INSERT, params!["kept"]).await?;
+    let savepoint = tx.savepoint().await?;
+    tx.query(INSERT, params!["lost"]).await?;
+    tx.publish("part.lost", "", &1)?;
+    let failed = tx.query(INSERT, params!["kept"]).await.is_err();
+    tx.rollback_to(savepoint).await?;
+    tx.release(savepoint).await?;
+    let gone = tx.rollback_to(savepoint).await.is_err();
+    tx.publish("part.kept", "", &1)?;
+    let scan = tx
+        .scan("SELECT n FROM generate_series(1, $1) AS n", params![20_000_i64])
+        .await?;
+    let (mut rows, mut batches) = (0, 0);
+    while let Some(batch) = tx.next(scan).await? {
+        rows += batch.into_iter().count();
+        batches += 1;
+    }
+    let names = tx.query(
+        "SELECT string_agg(name, ',') AS names FROM counter WHERE name IN ('kept', 'lost')",
+        params![],
+    );
+    let names: String = names
+        .await?
+        .first()
+        .map(|row| row.get("names"))
+        .transpose()?
+        .unwrap_or_default();
+    tx.query("DELETE FROM counter WHERE name = 'kept'", params![]).await?;
+    tx.commit().await?;
+    let in_batches = batches > 10;
+    Ok(done(format!("{names} {rows} {failed} {gone} {in_batches}")))
+}
+
 /// Begins a transaction, counts, and holds it open for `amount` milliseconds.
 #[utoipa::path(post, path = "/api/hostile/hold", operation_id = "hostile_hold_transaction", security(()), params(Amount),
     responses((status = 200, description = "It was committed", body = Done)))]
@@ -195,6 +288,8 @@ pub fn router() -> Router {
         flood,
         body,
         sql,
+        values,
+        parts,
         hold,
         recurse,
         outside::fetch_any,

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
+mod releases;
+
 use std::{
     sync::{
         Arc,
@@ -17,6 +19,8 @@ use terrace_compute_capability::{Capability, Guest, Invocation, Isolation, Limit
 use terrace_compute_engine::{Body, Config, Engine, Error, Fault, Release, ReleaseSpec, Stats};
 use terrace_ground_ids::{ReleaseId, RequestId, TenantId};
 use wasmtime::component::Linker;
+
+mod canary;
 
 const ANSWER: &str = "(call $answer (local.get $outparam))";
 const LOOP: &str = "(loop $again (br $again))";

@@ -59,6 +59,8 @@
 
   (core module $memory
     (memory (export "memory") 1)
+    ;; A static, as compilers make them: part of the image that every instance begins with.
+    (data (i32.const 5000) "\01\02\03\04\05\06\07\08")
     ;; Only for the text of an error, which nobody reads.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
   (core instance $memory (instantiate $memory))
@@ -89,7 +91,10 @@
     (import "host" "wait" (func $wait))
     (import "host" "panic" (func $panic))
     (import "memory" "memory" (memory 1))
+    (table $table 8 funcref)
+    (elem declare func $deeper)
     (global $uses (mut i32) (i32.const 0))
+    (global $canary (mut i64) (i64.const 0))
     (global $made-body (mut i32) (i32.const 0))
     (global $made-stream (mut i32) (i32.const 0))
     (func $begin (param $outparam i32)
@@ -113,6 +118,7 @@
       (drop (call $status (local.get $made) (i32.add (i32.const 200) (global.get $uses))))
       (call $set (local.get $outparam) (i32.const 0) (local.get $made) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
     (func (export "handle") (param $request i32) (param $outparam i32)
+      (local $at i32)
       (global.set $uses (i32.add (global.get $uses) (i32.const 1)))
       (call $drop (local.get $request))
       WORK))

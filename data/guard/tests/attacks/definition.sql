@@ -18,3 +18,53 @@ ANALYZE items
 REFRESH MATERIALIZED VIEW m
 CALL p()
 MERGE INTO items USING items s ON true WHEN MATCHED THEN DELETE
+ALTER TABLE {other}.secret ADD COLUMN a int
+ALTER TABLE {other}.secret OWNER TO CURRENT_USER
+ALTER TABLE {other}.secret DISABLE TRIGGER ALL
+ALTER TABLE {other}.secret RENAME TO mine
+ALTER TABLE {other}.secret SET SCHEMA public
+ALTER TABLE items ADD FOREIGN KEY (title) REFERENCES {other}.secret (secret)
+ALTER TABLE items ALTER COLUMN title SET DEFAULT set_config('role', '{other}', false)
+ALTER SCHEMA {other} RENAME TO mine
+ALTER SCHEMA {other} OWNER TO CURRENT_USER
+ALTER DATABASE terrace OWNER TO CURRENT_USER
+ALTER FUNCTION pg_catalog.set_config(text, text, boolean) SECURITY DEFINER
+DROP SCHEMA {other} CASCADE
+DROP TABLE {other}.secret
+DROP OWNED BY {other}
+DROP ROLE {other}
+DROP DATABASE terrace
+REASSIGN OWNED BY {other} TO CURRENT_USER
+CREATE ROLE mine SUPERUSER
+CREATE USER mine IN ROLE {other}
+CREATE DATABASE mine
+CREATE TABLESPACE t LOCATION '/tmp'
+CREATE SCHEMA AUTHORIZATION {other}
+CREATE TABLE {other}.mine (a int)
+CREATE TABLE public.mine (a int)
+CREATE TABLE mine (LIKE {other}.secret INCLUDING ALL)
+CREATE TABLE mine () INHERITS ({other}.secret)
+CREATE TABLE mine AS TABLE {other}.secret
+CREATE TABLE mine PARTITION OF {other}.secret DEFAULT
+CREATE INDEX ON {other}.secret (secret)
+CREATE INDEX CONCURRENTLY ON items (title)
+CREATE STATISTICS s ON id, secret FROM {other}.secret
+CREATE SEQUENCE {other}.s
+CREATE TYPE {other}.t AS (a int)
+CREATE DOMAIN d AS text CHECK (set_config('role', '{other}', false) <> VALUE)
+CREATE POLICY p ON {other}.secret
+GRANT {other} TO CURRENT_USER
+GRANT SELECT ON {other}.secret TO CURRENT_USER
+GRANT USAGE ON SCHEMA {other} TO PUBLIC
+GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO CURRENT_USER
+REVOKE {other} FROM CURRENT_USER
+COMMENT ON TABLE {other}.secret IS 'x'
+SECURITY LABEL ON TABLE items IS 'x'
+REINDEX TABLE {other}.secret
+REINDEX DATABASE terrace
+CLUSTER {other}.secret USING secret_pkey
+VACUUM FULL {other}.secret
+VACUUM
+ANALYZE {other}.secret
+CHECKPOINT
+REFRESH MATERIALIZED VIEW {other}.v

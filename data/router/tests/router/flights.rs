@@ -242,6 +242,11 @@ async fn an_idle_connection_that_the_server_ended_is_replaced_without_an_error()
             .unwrap();
         let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename LIKE 'lane%'";
         assert_eq!(admin.query_one(ended, &[]).await.unwrap().get::<_, i64>(0), 1);
+        // One that is ending is still listed for a moment.
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'lane%'";
+        while admin.query_one(left, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+            tokio::task::yield_now().await;
+        }
     }
     assert_eq!(count(&house, A).await, 5);
 }

@@ -18,22 +18,22 @@ pub(crate) const A: &str = "t_aaaaaaaa";
 pub(crate) const B: &str = "t_bbbbbbbb";
 pub(crate) const C: &str = "t_cccccccc";
 
-/// The second fence: what roles may not do even where grants of PostgreSQL's default would let them.
-const REVOKES: &str = "
-    DO $$ DECLARE f regprocedure; BEGIN
-        FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND (
-            proname IN ('set_config', 'ts_stat', 'pg_notify', 'pg_sleep', 'pg_export_snapshot', 'current_setting')
-            OR proname LIKE '%\\_to\\_xml%' OR proname LIKE 'pg\\_%advisory%' OR proname LIKE 'lo\\_%'
-            OR (proname = 'ts_rewrite' AND pronargs = 2))
-        LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP;
-    END $$;
-    REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC;
-    REVOKE ALL ON SCHEMA public FROM PUBLIC;
-    DO $$ BEGIN EXECUTE format('REVOKE TEMP ON DATABASE %I FROM PUBLIC', current_database()); END $$;
-";
+/// The database's own fence, as the directory installs it.
+const BORDERS: &str = include_str!("../../../tenancy/sql/borders.sql");
+const HARDENING: &str = include_str!("../../../tenancy/sql/hardening.sql");
+
+/// What stands between two tenants in the database itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Roles {
+    /// All that the directory installs.
+    Whole,
+    /// Nothing: built-ins are everybody's, and every tenant has every right on every schema.
+    Removed,
+}
 
 pub(crate) struct House {
     pub(crate) scratch: Scratch,
+    pub(crate) standby: Option<Scratch>,
     pub(crate) placements: Arc<Directory>,
     pub(crate) router: Router,
 }
@@ -52,25 +52,36 @@ impl Placements for Directory {
 
 impl House {
     pub(crate) async fn new(config: Config) -> Self {
-        Self::with_revokes(config, true).await
+        Self::build(Scratch::new().await, None, config, Roles::Whole).await
     }
 
     /// A house on a server of its own, for a test that does something to the server.
     pub(crate) async fn alone(config: Config) -> Self {
-        Self::build(Scratch::alone().await, config, true).await
+        Self::build(Scratch::alone().await, None, config, Roles::Whole).await
     }
 
-    pub(crate) async fn with_revokes(config: Config, has_revokes: bool) -> Self {
-        Self::build(Scratch::new().await, config, has_revokes).await
+    /// A house on a primary and a standby that follows it.
+    pub(crate) async fn replicated(config: Config) -> Self {
+        let primary = Scratch::alone().await;
+        let standby = primary.standby().await;
+        Self::build(primary, Some(standby), config, Roles::Whole).await
     }
 
-    async fn build(scratch: Scratch, config: Config, has_revokes: bool) -> Self {
+    pub(crate) async fn without_roles(config: Config) -> Self {
+        Self::build(Scratch::alone().await, None, config, Roles::Removed).await
+    }
+
+    async fn build(scratch: Scratch, standby: Option<Scratch>, config: Config, roles: Roles) -> Self {
         static BUILDING: Mutex<()> = Mutex::const_new(());
         // Roles belong to the whole server, and under plain `cargo test` the tests share one.
         let _alone = BUILDING.lock().await;
         let admin = scratch.admin().await;
-        if has_revokes {
-            admin.batch_execute(REVOKES).await.unwrap();
+        if roles == Roles::Whole {
+            let events = "DO $$ BEGIN CREATE ROLE terrace_events NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+            admin
+                .batch_execute(&format!("{events}; {BORDERS}; {HARDENING}"))
+                .await
+                .unwrap();
         }
         for (lane, tenants) in [("lane_aaaaaa", [A, B].as_slice()), ("lane_cccccc", [C].as_slice())] {
             let role = |name: &str, options: &str| {
@@ -101,14 +112,29 @@ impl House {
                     .unwrap();
             }
         }
-        let connection = scratch.connection();
+        if roles == Roles::Removed {
+            for schema in [A, B, C].map(|tenant| format!("{tenant}_tasks")) {
+                admin
+                    .batch_execute(&format!(
+                        "GRANT ALL ON SCHEMA {schema} TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO PUBLIC;
+                         GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO PUBLIC"
+                    ))
+                    .await
+                    .unwrap();
+            }
+        }
+        let place = |scratch: &Scratch| Address::Unix {
+            dir: scratch.connection().socket_dir,
+            port: scratch.connection().port,
+        };
         let cluster = Arc::new(Cluster {
             name: "main".parse().unwrap(),
-            address: Address::Unix {
-                dir: connection.socket_dir,
-                port: connection.port,
+            // The standby first: it must be found out, not guessed.
+            address: match &standby {
+                Some(standby) => Address::Several(vec![place(standby), place(&scratch)]),
+                None => place(&scratch),
             },
-            database: connection.database,
+            database: scratch.connection().database,
         });
         let lane = |id: &str, login: &str| {
             Arc::new(Lane {
@@ -134,6 +160,7 @@ impl House {
         let router = Router::new(config, Arc::clone(&placements) as Arc<dyn Placements>);
         Self {
             scratch,
+            standby,
             placements,
             router,
         }

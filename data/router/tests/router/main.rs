@@ -2,7 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../guard/tests/corpus/mod.rs"]
+mod corpus;
+
+mod catalogue;
+mod copies;
+mod failover;
 mod fences;
 mod flights;
 mod house;
+mod parts;
 mod values;

@@ -68,7 +68,7 @@ async fn the_snapshot_names_every_host_and_file_and_changes_only_when_they_do() 
         snapshot.version,
         "all nodes say the same"
     );
-    world.directory.suspend_tenant(&tenant.id).await.unwrap();
+    world.directory.suspend_tenant(&tenant.id, "test").await.unwrap();
     assert_ne!(world.directory.edge_snapshot().await.unwrap().version, snapshot.version);
     assert!(world.directory.blob("nothing").await.unwrap().is_none());
 }

@@ -15,7 +15,7 @@ use terrace_data_tenancy::{
 async fn a_creation_that_is_killed_after_any_step_is_finished_by_the_next_start() {
     let world = World::new().await;
     world.three_services().await;
-    for (index, step) in [Step::Reserved, Step::Placed, Step::Built, Step::Migrated, Step::Hooked]
+    for (index, step) in [Step::Placed, Step::Built, Step::Migrated, Step::Hooked]
         .into_iter()
         .enumerate()
     {
@@ -153,13 +153,13 @@ async fn another_node_sees_a_new_tenant_and_a_suspension_within_its_poll() {
         {
             changes.changed().await.unwrap();
         }
-        world.directory.suspend_tenant(&tenant.id).await.unwrap();
+        world.directory.suspend_tenant(&tenant.id, "test").await.unwrap();
         while other.tenants().by_slug(&tenant.slug).unwrap().state != State::Suspended {
             changes.changed().await.unwrap();
         }
     };
     tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap();
-    world.directory.resume_tenant(&tenant.id).await.unwrap();
+    world.directory.resume_tenant(&tenant.id, "test").await.unwrap();
     assert_eq!(
         world.directory.tenants().by_id(&tenant.id).unwrap().state,
         State::Active

@@ -58,7 +58,7 @@ async fn a_deletion_leaves_no_schema_no_role_and_no_row_but_its_evidence() {
     fill(&world, &gone).await;
     fill(&world, &stays).await;
     let before = traces(&world, &stays).await;
-    let evidence = world.directory.delete_tenant(&gone).await.unwrap();
+    let evidence = world.directory.delete_tenant(&gone, "test").await.unwrap();
     assert_eq!(traces(&world, &gone).await, 0);
     assert_eq!(traces(&world, &stays).await, before, "nothing of another tenant goes");
     assert_eq!(evidence["schemas"].as_array().unwrap().len(), 3);
@@ -74,7 +74,7 @@ async fn a_deletion_leaves_no_schema_no_role_and_no_row_but_its_evidence() {
         .await;
     assert!(refused.is_err());
     assert!(matches!(
-        world.directory.delete_tenant(&gone).await,
+        world.directory.delete_tenant(&gone, "test").await,
         Err(Error::Unknown { .. })
     ));
     world.tenant("gone").await; // The slug is free again.
@@ -93,7 +93,7 @@ async fn a_deletion_that_is_killed_after_any_step_is_finished_by_the_next_start(
             stop_after: Some(step).into(),
             ..TestHooks::default()
         }));
-        assert!(was_stopped(&dying.delete_tenant(&tenant).await), "{step:?}");
+        assert!(was_stopped(&dying.delete_tenant(&tenant, "test").await), "{step:?}");
         let outcomes = world.directory.resume().await.unwrap();
         assert!(outcomes.len() == 1 && outcomes[0].1.is_ok(), "{step:?}: {outcomes:?}");
         assert_eq!(traces(&world, &tenant).await, 0, "{step:?}");
@@ -105,7 +105,7 @@ async fn a_deletion_that_is_killed_after_any_step_is_finished_by_the_next_start(
 async fn a_creation_that_is_stuck_can_be_deleted() {
     let world = World::new().await;
     world.three_services().await;
-    for step in [Step::Reserved, Step::Placed, Step::Built, Step::Migrated] {
+    for step in [Step::Placed, Step::Built, Step::Migrated] {
         let dying = world.another_node().await;
         dying.set_hooks(Arc::new(TestHooks {
             stop_after: Some(step).into(),
@@ -120,7 +120,7 @@ async fn a_creation_that_is_stuck_can_be_deleted() {
             .unwrap()
             .id
             .clone();
-        world.directory.delete_tenant(&tenant).await.unwrap();
+        world.directory.delete_tenant(&tenant, "test").await.unwrap();
         assert_eq!(traces(&world, &tenant).await, 0, "{step:?}");
         assert!(
             world.directory.resume().await.unwrap().is_empty(),

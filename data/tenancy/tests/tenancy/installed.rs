@@ -1,6 +1,7 @@
 //! The installation: idempotent, and the borders that it draws around tenants.
 
-use terrace_data_tenancy::{NewOperator, testing::World};
+use terrace_data_embedded::testing::Scratch;
+use terrace_data_tenancy::{Directory, NewOperator, testing::World};
 use tokio_postgres::Client;
 
 /// A connection that acts as the runtime role of a tenant's service, without guard and router: the
@@ -22,6 +23,38 @@ async fn an_installation_that_runs_again_or_twice_at_once_changes_nothing() {
     let _nodes = tokio::join!(world.another_node(), world.another_node());
     assert_eq!(world.count("SELECT value FROM terrace.version").await, before);
     assert_eq!(world.count("SELECT count(*) FROM terrace.installation").await, steps);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_has_a_later_migration_still_gets_an_earlier_one() {
+    let scratch = Scratch::new().await;
+    let client = scratch.admin().await;
+    let before = [
+        (1, include_str!("../../sql/0001_directory.sql")),
+        (2, include_str!("../../sql/0002_events.sql")),
+        (10, include_str!("../../sql/0010_settings.sql")),
+    ];
+    client
+        .batch_execute("CREATE SCHEMA terrace; CREATE TABLE terrace.installation (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())")
+        .await
+        .unwrap();
+    for (number, sql) in before {
+        client.batch_execute(sql).await.unwrap();
+        client
+            .execute(
+                "INSERT INTO terrace.installation (number, name) VALUES ($1, 'before')",
+                &[&number],
+            )
+            .await
+            .unwrap();
+    }
+    let directory = Directory::connect(World::config(&scratch)).unwrap();
+    directory.install().await.unwrap();
+    let fresh = World::new().await;
+    let numbers = "SELECT array_agg(number ORDER BY number) FROM terrace.installation";
+    let got: Vec<i32> = client.query_one(numbers, &[]).await.unwrap().get(0);
+    let all: Vec<i32> = fresh.admin().await.query_one(numbers, &[]).await.unwrap().get(0);
+    assert_eq!(got, all);
 }
 
 #[tokio::test(flavor = "multi_thread")]

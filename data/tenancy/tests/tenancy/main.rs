@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
+mod archive;
 mod builds;
+mod canaries;
 mod create;
 mod delete;
 mod installed;
+mod operations;
 mod releases;
+mod restore;
+mod retention;
 mod settings;
 mod streams;
+mod usage;
+mod walk;

@@ -165,7 +165,7 @@ async fn the_same_bundle_twice_is_one_release_and_comes_back_as_it_was() {
     let one = world.directory.put_release(bundle.clone()).await.unwrap();
     let two = world.directory.put_release(bundle).await.unwrap();
     assert_eq!(one.id, two.id);
-    assert_eq!(world.directory.component(&one.id).await.unwrap(), b"\0asm");
+    assert_eq!(world.directory.component(&one.id).await.unwrap(), &b"\0asm"[..]);
     let facts = world.directory.release(&one.id).await.unwrap();
     assert_eq!(
         facts

@@ -80,7 +80,7 @@ async fn a_tenants_own_setting_comes_before_everybodys_and_ends_with_the_tenant(
         .await;
     assert!(matches!(again, Err(Error::Unknown { .. })), "{again:?}");
 
-    directory.delete_tenant(&acme.id).await.unwrap();
+    directory.delete_tenant(&acme.id, "olga").await.unwrap();
     assert_eq!(directory.settings(SettingKind::Config, &service).await.unwrap(), []);
     let nobody = directory
         .put_setting(&key(SettingKind::Config, "greeting", Some(&acme.id)), b"x")

@@ -1,0 +1,20 @@
+-- Temporary things live in the session, which the next tenant gets.
+CREATE TEMPORARY TABLE t (a int)
+CREATE LOCAL TEMP TABLE t (a int) ON COMMIT DROP
+CREATE GLOBAL TEMPORARY TABLE t (a int)
+CREATE TEMP TABLE items AS SELECT * FROM {other}.secret
+CREATE UNLOGGED TABLE t (a int)
+CREATE TEMP VIEW v AS SELECT * FROM {other}.secret
+CREATE OR REPLACE TEMP VIEW secret AS SELECT 'x'::text AS secret
+CREATE TEMP SEQUENCE s
+SELECT * FROM pg_temp.t
+INSERT INTO pg_temp.t VALUES (1)
+SELECT * INTO TEMPORARY t FROM {other}.secret
+SELECT * INTO {other}.t FROM items
+SELECT secret INTO UNLOGGED t FROM {other}.secret
+WITH a AS (SELECT 1) SELECT * INTO t FROM a
+CREATE TABLE pg_temp.t (a int)
+DISCARD TEMP
+DISCARD PLANS
+DISCARD SEQUENCES
+CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'select 1'

@@ -1,0 +1,23 @@
+-- Text search and patterns: functions that run a query, load a configuration, or never end.
+SELECT * FROM ts_stat('select to_tsvector(secret) from {other}.secret')
+SELECT * FROM ts_stat('reset role')
+SELECT ts_stat('select to_tsvector(''a'')', 'a')
+SELECT word FROM pg_catalog.ts_stat('select to_tsvector(secret) from {other}.secret')
+SELECT ts_rewrite('a & b'::tsquery, 'a'::tsquery, (SELECT secret FROM {other}.secret LIMIT 1)::tsquery)
+SELECT ts_rewrite('a'::tsquery, $1) -- $1: select 'a'::tsquery, set_config('role', '{other}', false)::tsquery
+SELECT * FROM ts_debug('english', 'a')
+SELECT ts_lexize('english_stem', 'a')
+SELECT ts_parse('default', 'a')
+SELECT * FROM ts_token_type('default')
+SELECT get_current_ts_config()
+SELECT to_tsvector('{other}.english'::regconfig, 'a')
+SELECT tsvector_update_trigger()
+SELECT to_tsvector((SELECT secret FROM {other}.secret LIMIT 1))
+SELECT x.ts_stat FROM unnest(ARRAY['select to_tsvector(''a'')']) x
+SELECT crosstab('select secret, secret, secret from {other}.secret')
+SELECT * FROM connectby('{other}.secret', 'a', 'b', 'c', 0) AS t(a int)
+SELECT * FROM dblink_exec('dbname=terrace', 'reset role')
+SELECT dblink_connect('dbname=terrace')
+SELECT * FROM normal_rand(1, 1, 1)
+SELECT pgp_sym_decrypt('a', 'b')
+SELECT show_trgm((SELECT secret FROM {other}.secret LIMIT 1))

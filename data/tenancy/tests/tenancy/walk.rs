@@ -1,0 +1,339 @@
+//! A random walk over everything that can be done to tenants, with a crash after any step.
+//!
+//! The law: whatever happened, each tenant is in a state that can be explained (it is settled, or an
+//! operation that was begun says what is missing), and what was begun can be finished; and the
+//! directory, the catalogue and the streams tell one story.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use terrace_data_tenancy::{
+    Directory, Error, Kind, NewImport, NewRestore, Rename, Standing, State, Step,
+    testing::{TestHooks, World, new_tenant},
+};
+use terrace_ground_ids::TenantId;
+
+/// Steps at which a crash is possible; `None`: no crash.
+const STEPS: usize = Step::ALL.len() * 2;
+
+/// xorshift64*: reproducible from its seed, which is all that a failure has to tell.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(high).unwrap() % sides
+    }
+}
+
+struct Walk {
+    world: World,
+    dice: Dice,
+    /// What should be there: by id, the state of the settled ones.
+    known: BTreeMap<TenantId, State>,
+    deleted: BTreeSet<TenantId>,
+    archive: Option<Vec<u8>>,
+    trace: Vec<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_walk_with_crashes_leaves_no_tenant_that_cannot_be_explained_and_finished() {
+    for seed in [1, 20_261_122, 0x7e22_ace5] {
+        let world = World::with(|config| {
+            config.spares = 2;
+            config.lane_tenants_max = 3;
+        })
+        .await;
+        world.three_services().await;
+        let mut walk = Walk {
+            world,
+            dice: Dice(seed),
+            known: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            archive: None,
+            trace: vec![format!("seed {seed}")],
+        };
+        for _ in 0..60 {
+            walk.stride().await;
+        }
+        walk.one_story().await;
+    }
+}
+
+impl Walk {
+    /// One operation on a node of its own, which perhaps dies in it; then a look; then perhaps the
+    /// finishing.
+    async fn stride(&mut self) {
+        let stop_after = Step::ALL.get(self.dice.roll(STEPS)).copied();
+        let node = self.world.another_node().await;
+        node.set_hooks(Arc::new(TestHooks {
+            stop_after: stop_after.into(),
+            ..TestHooks::default()
+        }));
+        let tenants: Vec<TenantId> = self.known.keys().cloned().collect();
+        let tenant = match tenants.len() {
+            0 => None,
+            count => tenants.get(self.dice.roll(count)).cloned(),
+        };
+        let choice = if tenants.len() < 4 {
+            self.dice.roll(10)
+        } else {
+            2 + self.dice.roll(8)
+        };
+        let outcome = match (choice, tenant) {
+            (0 | 1, _) | (_, None) => {
+                let slug = format!("s{}", self.dice.roll(6));
+                self.note(format!("create {slug}, stop {stop_after:?}"));
+                node.create_tenant(new_tenant(&slug)).await.map(|_| ())
+            }
+            (2, Some(id)) => {
+                self.note(format!("delete {id}, stop {stop_after:?}"));
+                node.delete_tenant(&id, "walk").await.map(|_| ())
+            }
+            (3, Some(id)) => {
+                self.note(format!("suspend {id}, stop {stop_after:?}"));
+                node.suspend_tenant(&id, "walk").await
+            }
+            (4, Some(id)) => {
+                self.note(format!("resume {id}, stop {stop_after:?}"));
+                node.resume_tenant(&id, "walk").await
+            }
+            (5, Some(id)) => {
+                let slug = format!("s{}", self.dice.roll(6));
+                self.note(format!("rename {id} to {slug}, stop {stop_after:?}"));
+                let rename = Rename {
+                    slug: Some(slug.parse().unwrap()),
+                    name: Some(format!("name of {slug}")),
+                    release_old_slug: self.dice.roll(2) == 0,
+                };
+                node.rename_tenant(&id, rename, "walk").await
+            }
+            (6, Some(id)) => {
+                let plan = ["free", "team"][self.dice.roll(2)];
+                self.note(format!("plan {id} {plan}, stop {stop_after:?}"));
+                node.change_plan(&id, plan, "walk").await
+            }
+            (7, Some(id)) => {
+                self.note(format!("export {id}, stop {stop_after:?}"));
+                self.export(&node, &id).await
+            }
+            (8, Some(id)) => {
+                self.note(format!("restore {id}, stop {stop_after:?}"));
+                self.restore(&node, &id).await
+            }
+            (_, Some(_)) => {
+                self.note(format!("import, stop {stop_after:?}"));
+                self.import(&node).await
+            }
+        };
+        self.note(format!("  {outcome:?}"));
+        if let Err(error) = &outcome {
+            let expected = matches!(
+                error,
+                Error::Stopped { .. }
+                    | Error::SlugTaken(_)
+                    | Error::Invalid(_)
+                    | Error::Running(_)
+                    | Error::Unknown { .. }
+                    | Error::Buried(_)
+                    | Error::Archive(_)
+                    | Error::Limit(_)
+            );
+            assert!(expected, "{error:?}\n{}", self.story());
+        }
+        self.look().await;
+        match self.dice.roll(3) {
+            0 => {
+                self.note("spares".to_owned());
+                self.world.directory.fill_spares().await.unwrap();
+            }
+            1 => {
+                self.note("resume all".to_owned());
+                for (tenant, outcome) in self.world.directory.resume().await.unwrap() {
+                    assert!(outcome.is_ok(), "{tenant}: {outcome:?}\n{}", self.story());
+                }
+                self.look().await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn export(&mut self, node: &Arc<Directory>, id: &TenantId) -> Result<(), Error> {
+        let mut pieces = node.export_tenant(id, "walk").await?;
+        let mut archive = Vec::new();
+        while let Some(piece) = pieces.recv().await {
+            archive.extend_from_slice(&piece?);
+        }
+        self.archive = Some(archive);
+        Ok(())
+    }
+
+    async fn import(&mut self, node: &Arc<Directory>) -> Result<(), Error> {
+        let Some(archive) = self.archive.clone() else {
+            return Ok(());
+        };
+        let id = node.begin_archive().await?;
+        node.put_archive_part(&id, 0, Bytes::from(archive)).await?;
+        let new = NewImport {
+            archive: id,
+            slug: format!("s{}", self.dice.roll(6)).parse().unwrap(),
+            name: None,
+            plan: None,
+            force: self.dice.roll(2) == 0,
+            actor: None,
+        };
+        node.import_tenant(new).await?.end.await.unwrap()
+    }
+
+    async fn restore(&mut self, node: &Arc<Directory>, id: &TenantId) -> Result<(), Error> {
+        let Some(archive) = self.archive.clone() else {
+            return Ok(());
+        };
+        let uploaded = node.begin_archive().await?;
+        node.put_archive_part(&uploaded, 0, Bytes::from(archive)).await?;
+        let new = NewRestore {
+            archive: uploaded,
+            tenant: id.clone(),
+            force: self.dice.roll(2) == 0,
+            actor: None,
+        };
+        node.restore_tenant(new).await?.end.await.unwrap()
+    }
+
+    /// Every tenant can be explained: by its state, or by the operation that was begun on it.
+    async fn look(&mut self) {
+        self.world.directory.refresh().await.unwrap();
+        let view = self.world.directory.tenants();
+        let mut now = BTreeMap::new();
+        for tenant in view.iter() {
+            let running = self.world.directory.running_operation(&tenant.id).await.unwrap();
+            assert!(
+                tenant.placement.is_some(),
+                "{} has no place\n{}",
+                tenant.id,
+                self.story()
+            );
+            let explained = match (tenant.state, &running) {
+                (State::Active, None) | (State::Suspended, None) => true,
+                (State::Creating, Some(operation)) => {
+                    matches!(operation.kind, Kind::Create | Kind::Import | Kind::Restore)
+                }
+                (State::Deleting, Some(operation)) => operation.kind == Kind::Delete,
+                (State::Active, Some(operation)) => {
+                    matches!(operation.kind, Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore)
+                }
+                (State::Suspended, Some(operation)) => {
+                    matches!(
+                        operation.kind,
+                        Kind::Suspend | Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore
+                    )
+                }
+                _ => false,
+            };
+            assert!(
+                explained,
+                "{} is {} with {running:?}\n{}",
+                tenant.id,
+                tenant.state,
+                self.story()
+            );
+            if let Some(operation) = running {
+                assert!(
+                    operation.state == Standing::Running && !operation.remaining().is_empty(),
+                    "{operation:?} says nothing of what is to come\n{}",
+                    self.story()
+                );
+            }
+            now.insert(tenant.id.clone(), tenant.state);
+        }
+        let gone: Vec<TenantId> = self.known.keys().filter(|id| !now.contains_key(*id)).cloned().collect();
+        for id in gone {
+            let evidence = self.world.directory.evidence(&id).await;
+            assert!(
+                evidence.is_ok_and(|evidence| evidence["left"] == 0),
+                "{id} is gone without a trace\n{}",
+                self.story()
+            );
+            self.deleted.insert(id);
+        }
+        self.known = now;
+    }
+
+    /// Everything is finished, and then there are no leftovers anywhere.
+    async fn one_story(&mut self) {
+        for id in self.known.keys().cloned().collect::<Vec<_>>() {
+            let finished = self.world.directory.finish_operation(&id).await;
+            assert!(finished.is_ok(), "{id}: {finished:?}\n{}", self.story());
+        }
+        self.look().await;
+        assert!(
+            self.known
+                .values()
+                .all(|state| matches!(state, State::Active | State::Suspended)),
+            "{:?}\n{}",
+            self.known,
+            self.story()
+        );
+        self.world.directory.forget_archives().await.unwrap();
+        let laws = [
+            (
+                "an operation is left",
+                "SELECT count(*) FROM terrace.lifecycle WHERE state = 'running'",
+            ),
+            (
+                "an archive is left",
+                "SELECT count(*) FROM terrace.archive WHERE tenant IS NOT NULL",
+            ),
+            (
+                "a seat of a lane is nobody's",
+                "SELECT abs(coalesce((SELECT sum(tenants) FROM terrace.lane), 0)::bigint - (SELECT count(*) FROM terrace.tenant) - (SELECT count(*) FROM terrace.spare))",
+            ),
+            (
+                "a schema is nobody's",
+                "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 't\\_%' AND left(nspname, 10) NOT IN (SELECT id FROM terrace.tenant UNION SELECT tenant FROM terrace.spare)",
+            ),
+            (
+                "a role is nobody's",
+                "SELECT count(*) FROM pg_roles WHERE rolname LIKE 't\\_%' AND left(rolname, 10) IN (SELECT tenant FROM terrace.tombstone)",
+            ),
+            (
+                "a slug is not its tenant's",
+                "SELECT count(*) FROM terrace.tenant t FULL JOIN (SELECT * FROM terrace.slug WHERE held_until IS NULL) s ON s.slug = t.slug AND s.tenant = t.id WHERE t.id IS NULL OR s.slug IS NULL",
+            ),
+            (
+                "a stream is on hold that should not be, or the other way round",
+                "SELECT count(*) FROM terrace.tenant t JOIN terrace_events.stream s ON s.tenant_id = t.id WHERE s.paused <> (t.state = 'suspended')",
+            ),
+            (
+                "a tenant has not all of its schemas",
+                "SELECT count(*) FROM terrace.tenant t WHERE (SELECT count(*) FROM terrace_events.principal p WHERE p.tenant_id = t.id AND p.ready_at IS NOT NULL) <> 3",
+            ),
+            (
+                "something of a deleted tenant is left",
+                "SELECT count(*) FROM terrace.tombstone d WHERE EXISTS (SELECT FROM terrace_events.principal WHERE tenant_id = d.tenant) OR EXISTS (SELECT FROM terrace_events.stream WHERE tenant_id = d.tenant) OR EXISTS (SELECT FROM terrace.slug WHERE tenant = d.tenant)",
+            ),
+        ];
+        for (law, sql) in laws {
+            assert_eq!(self.world.count(sql).await, 0, "{law}\n{}", self.story());
+        }
+        assert!(
+            !self.deleted.is_empty() && !self.known.is_empty(),
+            "the walk went nowhere\n{}",
+            self.story()
+        );
+    }
+
+    fn note(&mut self, line: String) {
+        self.trace.push(line);
+    }
+
+    fn story(&self) -> String {
+        self.trace.join("\n")
+    }
+}
