@@ -336,14 +336,14 @@ async fn spin_postgres_speaks_to_the_tenants_schema_and_knows_every_type() {
         ("smallint", "int32 40000", "BadParameter"),
         ("date", "date 2023 2 29", "BadParameter"),
         ("time", "time 24 0 0 0", "BadParameter"),
-        ("bytea", "str x", "QueryFailed"),
         ("boolean", "int32 1", "BadParameter"),
+        ("date", "str no date", "BadParameter"),
+        ("no_type", "int32 1", "QueryFailed"),
     ] {
         let said = postgres(&client, &ada, &format!("SELECT $1::{cast} AS a"), &[param]).await;
-        assert_eq!(
+        assert!(
             said.starts_with(&format!("Error::{kind}")),
-            kind != "QueryFailed" || said.contains("Error"),
-            "{param}: {said}"
+            "{param} as {cast}: {said}"
         );
     }
 

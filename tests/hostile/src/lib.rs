@@ -309,6 +309,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 19);
+        assert_eq!(super::contract().paths.paths.len(), 21);
     }
 }
