@@ -87,7 +87,7 @@ async fn killed_at(step: Step, terrace: &mut Terrace, watcher: &Database, client
         Step::Storing => waits(watcher, "INSERT INTO terrace.service%").await,
         Step::Migrating => {
             waits(watcher, "%ALTER TABLE%").await;
-            let migrated = "SELECT count(*) FROM terrace.migration WHERE number = 2 AND schema LIKE '%hostile'";
+            let migrated = "SELECT count(*) FROM terrace.migration WHERE number = 3 AND schema LIKE '%hostile'";
             until("one tenant of two is migrated", || async {
                 let done: i64 = watcher.query_one(migrated, &[]).await.unwrap().get(0);
                 (done == 1).then_some(())
@@ -160,7 +160,7 @@ async fn a_deploy_or_a_rollback_that_was_killed_at_any_step_is_finished_by_askin
         if number > 0 {
             bundle
                 .migrations
-                .push(json!({ "name": "0002_note.sql", "sql": "ALTER TABLE counter ADD note text" }));
+                .push(json!({ "name": "0003_note.sql", "sql": "ALTER TABLE counter ADD note text" }));
         }
         let body = bundle.body(&[]);
         killed_at(step, &mut terrace, &watcher, &client, &releases, body.clone()).await;

@@ -37,7 +37,9 @@ impl Bundle {
         Self {
             manifest: text("service.toml"),
             contract: serde_json::from_str(&text("openapi.json")).unwrap(),
-            migrations: vec![json!({ "name": "0001_counter.sql", "sql": text("migrations/0001_counter.sql") })],
+            migrations: ["0001_counter.sql", "0002_everything.sql"]
+                .map(|name| json!({ "name": name, "sql": text(&format!("migrations/{name}")) }))
+                .to_vec(),
             component: fs::read(folder.join("service.wasm")).unwrap(),
         }
     }
@@ -221,7 +223,7 @@ async fn a_canary_reaches_its_tenants_alone_and_all_of_it_can_be_taken_back() {
         .remove("/api/hostile/tenant");
     bundle
         .migrations
-        .push(json!({ "name": "0002_note.sql", "sql": "CREATE TABLE note (id bigint PRIMARY KEY)" }));
+        .push(json!({ "name": "0003_note.sql", "sql": "CREATE TABLE note (id bigint PRIMARY KEY)" }));
     let refused = bundle.upload(&client, &[]).await;
     assert_eq!(
         (refused.status, refused.code()),

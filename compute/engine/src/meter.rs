@@ -5,8 +5,9 @@
 //!
 //! Reading a thread's CPU clock is a system call, and most polls take microseconds, so they are
 //! timed by the clock on the wall. A request that was interrupted by a tick is no longer short: from
-//! then on its polls are timed by the CPU clock. So a machine that is short of CPU, where a thread
-//! waits for its core in the middle of a poll, does not charge that wait to a long computation.
+//! then on it is timed by the CPU clock. So a machine that is short of CPU, where a thread waits for its
+//! core in the middle of a poll, does not charge that wait to a long computation, and nobody is stopped
+//! for it.
 
 use std::{
     cell::Cell,
@@ -31,6 +32,10 @@ thread_local! {
 pub(crate) fn take_ticked() -> bool {
     TICKED.replace(false)
 }
+
+/// The most that the wall's clock can charge to a poll before its first tick. Ticks are a millisecond
+/// apart; what took longer was a host function, or a thread that waited for its core.
+const UNSEEN: Duration = Duration::from_millis(5);
 
 /// Not in a poll.
 const IDLE: u64 = u64::MAX;
@@ -90,6 +95,13 @@ impl Meter {
     pub(crate) fn is_over(&self) -> bool {
         self.is_long.store(true, Relaxed);
         TICKED.set(true);
+        let began = self.poll_began.load(Relaxed);
+        if began != IDLE && !self.by_cpu.load(Relaxed) {
+            let unseen = self.now().saturating_sub(began).min(nanos(UNSEEN));
+            self.spent.fetch_add(unseen, Relaxed);
+            self.by_cpu.store(true, Relaxed);
+            self.poll_began.store(self.now(), Relaxed);
+        }
         let over = self.spent() >= Duration::from_nanos(self.budget.load(Relaxed));
         if over {
             self.exceeded.store(true, Relaxed);
@@ -112,10 +124,9 @@ impl Meter {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
             self.by_cpu.store(self.is_long.load(Relaxed), Relaxed);
-            let began = self.now();
-            self.poll_began.store(began, Relaxed);
+            self.poll_began.store(self.now(), Relaxed);
             let result = future.as_mut().poll(context);
-            self.poll_began.store(IDLE, Relaxed);
+            let began = self.poll_began.swap(IDLE, Relaxed);
             self.spent.fetch_add(self.now().saturating_sub(began), Relaxed);
             drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
             result
@@ -154,6 +165,24 @@ mod tests {
             .await;
         assert!(meter.exceeded());
         assert!(meter.spent() >= Duration::from_millis(50) && began.elapsed() >= Duration::from_millis(40));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_stopped_for_waiting_for_a_core() {
+        let meter = Meter::new();
+        meter.begin(Duration::from_millis(50));
+        meter
+            .charge(async {
+                // As if the system had given the core away before the first tick.
+                std::thread::sleep(Duration::from_millis(200));
+                assert!(!meter.is_over(), "{:?}", meter.spent());
+            })
+            .await;
+        assert!(
+            !meter.exceeded() && meter.spent() < Duration::from_millis(20),
+            "{:?}",
+            meter.spent()
+        );
     }
 
     #[tokio::test]

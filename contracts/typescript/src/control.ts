@@ -4,8 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "0eb563aadcb3d78a";
-export const CONTRACT_HASH = "87174822925e6fb3";
+export const CONTRACT_HASH = "4c9c26471c13eda6";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -19,6 +18,17 @@ export interface Archive {
   id: string;
   /** Largest part, in bytes. */
   part_bytes_max: number;
+}
+
+/** One thing that a manifest asks for. */
+export interface Asked {
+  /**
+   * `capability`, `http`, `credential`, `secret`, `value`, `call`, `event`, `hook`, or the key in the
+   * manifest.
+   */
+  kind: string;
+  /** Which one. */
+  name: string;
 }
 
 /** One immutable version of a site. */
@@ -46,6 +56,26 @@ export interface BuildUpload {
   files: FileUpload[];
   /** The site's title, to show. */
   title: string;
+}
+
+/** A release that some tenants have before all others. */
+export interface Canary {
+  /** The release. */
+  release: string;
+  /** The share of tenants that was asked for; null when they were named. */
+  share_percent: number | null;
+  /** Since when. */
+  since: string;
+  /** How many tenants have it. */
+  tenants: number;
+}
+
+/** Which tenants get a canary: a share of them, or those that are named. */
+export interface CanaryTenants {
+  /** The share of all tenants, above 0 and up to 100. Whoever is among 5 % is among 20 %, too. */
+  share_percent?: number | null;
+  /** Slugs or ids. */
+  tenants?: string[] | null;
 }
 
 /** What a tenant shall pay for. */
@@ -82,6 +112,16 @@ export interface ClusterPage {
 
 /** Whether a cluster answers. */
 export type ClusterState = "up" | "down";
+
+/** A difference in the contract. */
+export interface ContractChange {
+  /** Whether a client of the served release can fail on it. */
+  breaking: boolean;
+  /** What is different. */
+  detail: string;
+  /** The operation. */
+  place: string;
+}
 
 /** The first member of a tenant to create. */
 export interface CreateOwner {
@@ -180,6 +220,54 @@ export interface ImportTenant {
   plan?: Plan | null;
   /** The first label of its host: 1 to 31 of `a-z`, `0-9` and `-`, and no reserved name. */
   slug: string;
+}
+
+/** How an invocation went. */
+export interface InvocationResult {
+  /** The body, in base64. */
+  body: string;
+  /** How long it took, in milliseconds. */
+  duration_ms: number;
+  /**
+   * Why the platform answered in place of the service: a code of `docs/reference/problems.md`; null
+   * when the service answered itself.
+   */
+  failure: string | null;
+  /** The headers, in order. */
+  headers: unknown[][];
+  /** What the service wrote meanwhile, and what ended it. */
+  logs: LogLine[];
+  /** The release that ran; null for one that is not deployed. */
+  release: string | null;
+  /** The request's id, which its log lines carry. */
+  request_id: string;
+  /** The status. */
+  status: number;
+}
+
+/** A component that is not deployed. */
+export interface InvokeBundle {
+  /** The Wasm component, in base64. */
+  component: string;
+  /** The text of `service.toml`. */
+  manifest: string;
+}
+
+/** One request to a service, for somebody who builds it. */
+export interface InvokeUpload {
+  /** Ask as nobody, instead of as an owner called `operator`. */
+  anonymous?: boolean;
+  /** The body, in base64; none when absent. */
+  body?: string | null;
+  bundle?: InvokeBundle | null;
+  /** Names and values. */
+  headers?: unknown[][];
+  /** In capitals. */
+  method: string;
+  /** The whole path, with its query. */
+  path: string;
+  /** Whose data it works on, by slug or id. Absent only with `bundle`. */
+  tenant?: string | null;
 }
 
 /** How much a line matters. */
@@ -283,6 +371,17 @@ export interface MigrationUpload {
   name: string;
   /** Its statements. */
   sql: string;
+}
+
+/** A migration that is new. */
+export interface NewMigrationStep {
+  /** Its name. */
+  name: string;
+  /**
+   * What it takes away from the served release, as sentences. Empty when it only adds, so that one
+   * can go back.
+   */
+  takes_away: string[];
 }
 
 /** Something that is done to a tenant in steps. It survives a crash between any two of them. */
@@ -392,23 +491,92 @@ export interface Release {
   capabilities: string[];
   /** When it was uploaded. */
   created_at: string;
+  /** Why it failed; null when it did not. */
+  error: string | null;
   /** Its id. */
   id: string;
   /** The service. */
   service: string;
-  /** The hash of its component, in hexadecimal. */
+  /** The hash of its whole bundle, in hexadecimal. */
   sha256: string;
   /** The size of its component. */
   size_bytes: number;
   /** What it is good for now. */
   state: ReleaseState;
+  /** Who uploaded it. */
+  uploaded_by: string;
+}
+
+/**
+ * What is different between a release and the one that is served now. Everything is a difference
+ * when none is served.
+ */
+export interface ReleaseDiff {
+  /** The release that it is compared with; null when none is served. */
+  against: string | null;
+  /** What it newly asks for. */
+  asks: Asked[];
+  /** Whether a client of the served release can fail on this one. */
+  breaking: boolean;
+  /** What is different for clients, operation by operation. */
+  contract: ContractChange[];
+  /** What it asks for no more. */
+  drops: Asked[];
+  /** Migrations that every tenant's schema gets. */
+  migrations: NewMigrationStep[];
+  /** Whether it is that very release. */
+  same: boolean;
+  /** Limits and other settings that are different. */
+  settings: SettingChange[];
+}
+
+/** Something that happened to a release. */
+export interface ReleaseEvent {
+  /** When. */
+  at: string;
+  /** An operator's address, or `terrace`. */
+  by: string;
+  /** More about it. May be empty. */
+  detail: string;
+  /**
+   * `deployed`, `rolled-back`, `rolled-back-by-budget`, `canary-started`, `canary-promoted`,
+   * `canary-aborted`, `canary-aborted-by-budget` or `failed`.
+   */
+  happened: string;
+  /** The release; it may be gone. */
+  release: string;
+}
+
+/** A release with everything that is known about it. */
+export interface ReleaseFacts {
+  /** The hash of its component, in hexadecimal; null for one of an older version of the platform. */
+  component_sha256: string | null;
+  /** The hash of its contract, in hexadecimal. */
+  contract_sha256: string;
+  /** What is different from the release that is served now. */
+  diff: ReleaseDiff;
+  /** The interfaces that its component imports. */
+  imports: string[];
+  /** What one request may use, with the defaults. */
+  limits: Record<string, unknown>;
+  /** The text of its manifest. */
+  manifest: string;
+  /** The steps of its schema. */
+  migrations: string[];
+  /** The release. */
+  release: Release;
 }
 
 /** What a release is good for now. */
-export type ReleaseState = "active" | "retained" | "failed";
+export type ReleaseState = "active" | "canary" | "uploaded" | "retained" | "failed";
 
 /** A service bundle. */
 export interface ReleaseUpload {
+  /** Deploy it although clients of the served release can fail on it. */
+  allow_breaking?: boolean;
+  /** Deploy it although it newly asks for something. */
+  allow_new_asks?: boolean;
+  canary?: CanaryTenants | null;
   /** The Wasm component, in base64. */
   component: string;
   /** The OpenAPI 3.1 document. */
@@ -437,11 +605,24 @@ export interface RestoreTenant {
   tenant: string;
 }
 
+/** Where to go back to. */
+export interface Rollback {
+  /** Go back although migrations have taken away what that release uses. */
+  force?: boolean;
+  /** The release; the one that was served before the current one when absent. */
+  release?: string | null;
+}
+
 /** A unit of backend code with a single task. */
 export interface Service {
+  canary: Canary | null;
   current: Release | null;
+  /** What happened to its releases lately, newest first. */
+  history: ReleaseEvent[];
   /** Its name, as in `/api/<name>/`. */
   name: string;
+  /** Where a rollback leads; null when nowhere by itself: after a rollback, or before a second deploy. */
+  previous: string | null;
   /** Every release that is kept, newest first. */
   releases: Release[];
   /** Its name, to show. */
@@ -494,6 +675,16 @@ export interface Setting {
   value: string | null;
 }
 
+/** A setting of the manifest that is different. */
+export interface SettingChange {
+  /** Its value in this release; null when it has none. */
+  after: string | null;
+  /** Its value in the served release; null when it had none. */
+  before: string | null;
+  /** The key in the manifest. */
+  name: string;
+}
+
 /** What a setting is. */
 export type SettingKind = "secret" | "config";
 
@@ -522,6 +713,14 @@ export interface SitePage {
   items: Site[];
   /** Asks for the next page; null on the last. */
   next_page_token: string | null;
+}
+
+/** Which release becomes a canary, and for whom. */
+export interface StartCanary {
+  /** The release's id. */
+  release: string;
+  /** For whom. */
+  to: CanaryTenants;
 }
 
 /** A customer organisation: the unit of isolation. */
@@ -622,6 +821,9 @@ export interface UsageRow {
 export function createControlClient(options: ClientOptions = {}) {
   const core = new Core({ ...options, refresh: null });
   return {
+    /** Takes the canary from its tenants: they have the current release again. */
+    abortCanary: (params: { service: string }, options: RequestOptions = {}): Promise<Service> =>
+      core.request<Service>({ method: "POST", path: "/api/control/services/{service}/canary/abort", params }, options),
     /** Routes a service's requests to one of its releases: a rollback, or the way forward after one. */
     activateRelease: (params: { service: string }, body: Activate, options: RequestOptions = {}): Promise<Service> =>
       core.request<Service>({ method: "POST", path: "/api/control/services/{service}/activate", params, body }, options),
@@ -670,6 +872,12 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Makes a new tenant from an uploaded archive. */
     importTenant: (params: { archive: string }, body: ImportTenant, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/archives/{archive}/import", params, body }, options),
+    /**
+     * Sends one request to a service, as a member of a tenant would, and tells what became of it: the
+     * answer, the log lines, and what ended it.
+     */
+    invokeService: (params: { service: string }, body: InvokeUpload, options: RequestOptions = {}): Promise<InvocationResult> =>
+      core.request<InvocationResult>({ method: "POST", path: "/api/control/services/{service}/invoke", params, body }, options),
     /** Lists clusters, in the order of their names. */
     listClusters: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<ClusterPage> =>
       core.request<ClusterPage>({ method: "GET", path: "/api/control/clusters", params, query: ["page_size", "page_token"] }, options),
@@ -694,12 +902,15 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Lists tenants, in the order of their slugs. */
     listTenants: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<TenantPage> =>
       core.request<TenantPage>({ method: "GET", path: "/api/control/tenants", params, query: ["page_size", "page_token"] }, options),
+    /** Says what a release would ask for and change, and stores nothing. */
+    previewRelease: (params: { service: string }, body: ReleaseUpload, options: RequestOptions = {}): Promise<ReleaseDiff> =>
+      core.request<ReleaseDiff>({ method: "POST", path: "/api/control/services/{service}/releases/preview", params, body }, options),
+    /** Gives the canary to every tenant. */
+    promoteCanary: (params: { service: string }, options: RequestOptions = {}): Promise<Service> =>
+      core.request<Service>({ method: "POST", path: "/api/control/services/{service}/canary/promote", params }, options),
     /** Sets a value for a service, in place of what was there. Services see it within a second. */
     putSetting: (params: { service: string; name: string }, body: PutSetting, options: RequestOptions = {}): Promise<void> =>
       core.request<void>({ method: "PUT", path: "/api/control/services/{service}/settings/{name}", params, body }, options),
-    /** Shows what tenants used of services: requests, processor time, memory, database, traffic. */
-    showUsage: (params: { tenant?: string; service?: string; from?: string; until?: string; hourly?: boolean } = {}, options: RequestOptions = {}): Promise<UsageReport> =>
-      core.request<UsageReport>({ method: "GET", path: "/api/control/usage", params, query: ["tenant", "service", "from", "until", "hourly"] }, options),
     /** Gives a tenant another name, another slug, or both. */
     renameTenant: (params: { tenant: string }, body: RenameTenant, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/rename", params, body }, options),
@@ -709,6 +920,18 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Serves a suspended tenant again. */
     resumeTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/resume", params }, options),
+    /** Routes a service's requests to an earlier release. A canary of the service ends. */
+    rollbackService: (params: { service: string }, body: Rollback, options: RequestOptions = {}): Promise<Service> =>
+      core.request<Service>({ method: "POST", path: "/api/control/services/{service}/rollback", params, body }, options),
+    /** Shows a release: where it comes from, what it may do, and what is different from the served one. */
+    showRelease: (params: { service: string; release: string }, options: RequestOptions = {}): Promise<ReleaseFacts> =>
+      core.request<ReleaseFacts>({ method: "GET", path: "/api/control/services/{service}/releases/{release}", params }, options),
+    /** Shows what tenants used of services: requests, processor time, memory, database, traffic. */
+    showUsage: (params: { tenant?: string; service?: string; from?: string; until?: string; hourly?: boolean } = {}, options: RequestOptions = {}): Promise<UsageReport> =>
+      core.request<UsageReport>({ method: "GET", path: "/api/control/usage", params, query: ["tenant", "service", "from", "until", "hourly"] }, options),
+    /** Gives a release to some tenants. Again with others, it grows or shrinks. */
+    startCanary: (params: { service: string }, body: StartCanary, options: RequestOptions = {}): Promise<Service> =>
+      core.request<Service>({ method: "POST", path: "/api/control/services/{service}/canary", params, body }, options),
     /** Puts a tenant on hold. */
     suspendTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/suspend", params }, options),

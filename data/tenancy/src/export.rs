@@ -27,6 +27,7 @@ use crate::{
         self, Applied, EVENT_TABLES, Events, FILE_BYTES, Manifest, ROW_BYTES_MAX, Rows, Sequence, Service, Table,
     },
     lifecycle::{Asked, Operation},
+    schemas,
     shape::{self, Shape},
     view,
 };
@@ -190,7 +191,10 @@ impl Directory {
         // A connection of its own: the directory's pool is for short work.
         let mut client = Object::take(self.pool.get().await?);
         let cancel = client.cancel_token();
+        // Not in the snapshot, which writes nothing.
+        schemas::join_owner(&*client, tenant).await?;
         let outcome = self.pour_from(&mut client, tenant, sender).await;
+        drop(schemas::leave_owner(&*client, tenant).await);
         if outcome.is_err() {
             // Otherwise the server would go on sending the rest of the table to nobody.
             drop(cancel.cancel_query(NoTls).await);

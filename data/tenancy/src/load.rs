@@ -167,6 +167,7 @@ impl Directory {
         }
         // Asked before the role is taken: definitions are nothing that a tenant's role may read.
         let (away, back) = shape::foreign_keys(&transaction, &schema).await?;
+        schemas::join_owner(&*transaction, &operation.tenant).await?;
         let owner = operation.tenant.owner_role();
         transaction
             .batch_execute(&format!("SET LOCAL ROLE \"{owner}\"; {away}"))
@@ -189,6 +190,7 @@ impl Directory {
         transaction.batch_execute(&back).await?;
         set_sequences(&transaction, &schema, service).await?;
         transaction.batch_execute("SET LOCAL ROLE NONE").await?;
+        schemas::leave_owner(&*transaction, &operation.tenant).await?;
         transaction
             .execute(
                 "UPDATE terrace.lifecycle SET evidence = evidence || jsonb_build_object('loaded', coalesce(evidence -> 'loaded', '[]') || to_jsonb($2::text)) WHERE id = $1",
@@ -250,6 +252,7 @@ impl Directory {
         let Input { manifest, .. } = input(operation)?;
         let tenant = &operation.tenant;
         let mut client = Object::take(self.pool.get().await?);
+        schemas::join_owner(&*client, tenant).await?;
         let transaction = snapshot(&mut client).await?;
         transaction
             .batch_execute(&format!("SET LOCAL ROLE \"{}\"", tenant.owner_role()))
@@ -277,6 +280,7 @@ impl Directory {
             ));
         }
         transaction.commit().await?;
+        schemas::leave_owner(&*client, tenant).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let evidence = json!({"rows": rows, "last_event": manifest.events.last_seq, "digest": manifest.digest});

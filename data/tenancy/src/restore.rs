@@ -36,7 +36,7 @@ impl Directory {
     pub(crate) async fn swap(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let of = input(operation)?
             .of
-            .ok_or_else(|| Error::corrupt("input of a restore", &operation.id))?;
+            .ok_or_else(|| Error::corrupt("input of a restore", operation.id))?;
         let work = async {
             // What was left half done on the tenant comes first, so that this can always be finished.
             if let Some(left) = self.running(&of).await? {
@@ -171,11 +171,13 @@ async fn still(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), E
     let tables: Option<String> = row.try_get(0)?;
     if let Some(tables) = tables {
         let owner = tenant.owner_role();
+        schemas::join_owner(transaction, tenant).await?;
         transaction
             .batch_execute(&format!(
                 "SET LOCAL lock_timeout = '1s'; SET LOCAL ROLE \"{owner}\"; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; SET LOCAL ROLE NONE"
             ))
             .await?;
+        schemas::leave_owner(transaction, tenant).await?;
     }
     Ok(())
 }

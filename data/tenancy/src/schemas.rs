@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use terrace_ground_ids::{LaneId, ServiceName, TenantId};
-use tokio_postgres::Transaction;
+use tokio_postgres::{GenericClient, Transaction};
 
 use crate::{Error, lane};
 
@@ -93,6 +93,34 @@ pub(crate) async fn member_options(transaction: &Transaction<'_>) -> Result<&'st
     })
 }
 
+/// Makes the platform's login a member of the tenant's owner role, for as long as it acts for it. A
+/// superuser needs no membership. One that a crash leaves goes with the next migration.
+pub(crate) async fn join_owner(client: &impl GenericClient, tenant: &TenantId) -> Result<(), Error> {
+    change_membership(client, "GRANT", tenant, "TO").await
+}
+
+/// Ends what [`join_owner`] began: each membership makes every change of role slower.
+pub(crate) async fn leave_owner(client: &impl GenericClient, tenant: &TenantId) -> Result<(), Error> {
+    change_membership(client, "REVOKE", tenant, "FROM").await
+}
+
+async fn change_membership(client: &impl GenericClient, verb: &str, tenant: &TenantId, to: &str) -> Result<(), Error> {
+    if !is_superuser(client).await? {
+        let owner = tenant.owner_role();
+        client
+            .batch_execute(&format!("{verb} \"{owner}\" {to} CURRENT_USER"))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn is_superuser(client: &impl GenericClient) -> Result<bool, Error> {
+    let row = client
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
 /// What a removal found, for the evidence.
 #[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Removed {
@@ -134,18 +162,16 @@ pub(crate) async fn remove(transaction: &Transaction<'_>, tenant: &TenantId) -> 
         )
         .await?;
     (removed.tables, removed.bytes) = (row.try_get(0)?, row.try_get(1)?);
-    removed.rows = rows(transaction, &removed.schemas).await?;
     let mut sql = String::from("SET LOCAL lock_timeout = '2s'; SET LOCAL client_min_messages = warning;");
-    let is_superuser: bool = transaction
-        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
-        .await?
-        .try_get(0)?;
-    if !is_superuser {
-        // Only a member may drop what a role owns. The membership goes with the role.
+    if !is_superuser(transaction).await? {
+        // Only a member may count and drop what a role owns. The membership goes with the role.
         for role in &removed.roles {
             write_sql(&mut sql, format_args!("GRANT \"{role}\" TO CURRENT_USER;"));
         }
     }
+    transaction.batch_execute(&sql).await?;
+    removed.rows = rows(transaction, &removed.schemas).await?;
+    sql.clear();
     for schema in &removed.schemas {
         write_sql(&mut sql, format_args!("DROP SCHEMA \"{schema}\" CASCADE;"));
     }
@@ -176,7 +202,6 @@ async fn rows(transaction: &Transaction<'_>, schemas: &[String]) -> Result<i64, 
     if counts.is_empty() {
         return Ok(0);
     }
-    transaction.batch_execute("SET LOCAL lock_timeout = '2s'").await?;
     let row = transaction
         .query_one(&format!("SELECT ({})::bigint", counts.join(" + ")), &[])
         .await?;

@@ -109,8 +109,9 @@ fn said(text: &str) -> Result<Said, String> {
     let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
     let mut said = Said::default();
     for (key, value) in &table {
-        // Names for people, and for the address.
-        if key != "name" && key != "title" {
+        // Names for people, and for the address; and the texts that a sealed release sends, which reach no
+        // further than its own schema.
+        if !["name", "title", "statements"].contains(&key.as_str()) {
             flatten(key, value, &mut said);
         }
     }

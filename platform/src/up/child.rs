@@ -20,6 +20,8 @@ use super::say;
 const GRACE: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_LONGEST: Duration = Duration::from_secs(15);
+/// One that ran for so long did not die of its start: it is started again at once.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// A program, its arguments, and its process while it runs.
 pub(crate) struct Child {
@@ -105,7 +107,7 @@ impl Child {
                 return Ok(());
             };
             self.running = None;
-            if self.started.elapsed() > Duration::from_secs(30) {
+            if self.started.elapsed() > SETTLED {
                 self.pause = PAUSE_FIRST;
             }
             say(

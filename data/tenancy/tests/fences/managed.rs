@@ -3,7 +3,7 @@
 use terrace_data_guard::Guard;
 use terrace_data_router::ErrorKind;
 use terrace_data_tenancy::{
-    Fences,
+    Fences, NewImport,
     testing::{World, deadline, principal},
 };
 
@@ -24,6 +24,36 @@ async fn a_login_that_is_no_superuser_installs_creates_serves_and_deletes() {
     let memberships = "SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
         WHERE r.rolname = 'platform' AND m.roleid IN (SELECT oid FROM pg_roles WHERE rolname LIKE 't\\_%')
           AND m.grantor = m.member";
+    assert_eq!(street.world.count(memberships).await, 0);
+    // Copied out and back in: equal, and no membership is left.
+    let directory = &street.world.directory;
+    let mut pieces = directory.export_tenant(&street.ours, "Olga").await.unwrap();
+    let archive = directory.begin_archive().await.unwrap();
+    let mut number = 0;
+    while let Some(piece) = pieces.recv().await {
+        directory
+            .put_archive_part(&archive, number, piece.unwrap())
+            .await
+            .unwrap();
+        number += 1;
+    }
+    let import = NewImport {
+        archive,
+        slug: "copy".parse().unwrap(),
+        name: None,
+        plan: None,
+        force: false,
+        actor: Some("Olga".to_owned()),
+    };
+    let copy = directory.import_tenant(import).await.unwrap();
+    copy.end.await.unwrap().unwrap();
+    let rows = street
+        .world
+        .router
+        .query(&principal(&copy.tenant, "tasks"), deadline(), sql, &[])
+        .await
+        .unwrap();
+    assert_eq!(rows.rows.len(), 2);
     assert_eq!(street.world.count(memberships).await, 0);
     street
         .world
