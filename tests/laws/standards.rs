@@ -341,10 +341,7 @@ async fn spin_postgres_speaks_to_the_tenants_schema_and_knows_every_type() {
         ("no_type", "int32 1", "QueryFailed"),
     ] {
         let said = postgres(&client, &ada, &format!("SELECT $1::{cast} AS a"), &[param]).await;
-        assert!(
-            said.starts_with(&format!("Error::{kind}")),
-            "{param} as {cast}: {said}"
-        );
+        assert!(said.starts_with(&format!("Error::{kind}")), "{param} as {cast}: {said}");
     }
 
     // The same fences: the corpus is in data/guard, here is proved that this door leads through them.

@@ -122,7 +122,11 @@ impl atomics::Host for Keeper<'_> {
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), CasError>> {
         let cas = self.0.table.delete(cas)?;
         let store = self.0.shared::<Store>()?;
-        let swapped = self.0.used().statement(store.swap(&self.place(&cas.bucket), &cas.key, cas.version, value)).await;
+        let swapped = self
+            .0
+            .used()
+            .statement(store.swap(&self.place(&cas.bucket), &cas.key, cas.version, value))
+            .await;
         Ok(match swapped {
             Ok(Ok(())) => Ok(()),
             // The standard asks for a handle that knows the newest version.
@@ -171,7 +175,12 @@ impl batch::Host for Keeper<'_> {
         keys: Vec<String>,
     ) -> Answer<Vec<Option<(String, Vec<u8>)>>> {
         let (store, bucket) = (self.0.shared::<Store>()?, self.bucket(&bucket)?);
-        let found = match self.0.used().statement(store.get_many(&self.place(&bucket), &keys)).await {
+        let found = match self
+            .0
+            .used()
+            .statement(store.get_many(&self.place(&bucket), &keys))
+            .await
+        {
             Ok(found) => found,
             Err(refused) => return Ok(Err(refused.into())),
         };
