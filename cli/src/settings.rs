@@ -35,6 +35,7 @@ struct File {
     router: IgnoredAny,
     live: IgnoredAny,
     dispatch: IgnoredAny,
+    schedule: IgnoredAny,
     control: IgnoredAny,
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub live: terrace_events_live::Config,
     /// How events reach services.
     pub dispatch: terrace_events_dispatch::Config,
+    /// How due work reaches services.
+    pub schedule: terrace_events_schedule::Config,
     /// What the `terrace` command reads; the node does not.
     pub cli: toml::Table,
 }

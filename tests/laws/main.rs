@@ -19,6 +19,7 @@ mod privacy;
 mod release_crashes;
 mod release_store;
 mod releases;
+mod schedule;
 mod sql;
 mod standards;
 mod streams;

@@ -219,11 +219,11 @@ async fn a_standard_interface_that_the_manifest_does_not_list_is_not_there() {
     for (change, says) in [
         (
             manifest
-                .replace(", \"keyvalue\"]", "]")
+                .replace("\"keyvalue\", ", "")
                 .replace("keyvalue = [\"default\", \"second\"]\n", ""),
             "imports wasi:keyvalue/",
         ),
-        (manifest.replace(", \"keyvalue\"]", "]"), "add \\\"keyvalue\\\""),
+        (manifest.replace("\"keyvalue\", ", ""), "add \\\"keyvalue\\\""),
         (
             manifest.replace("keyvalue = [", "keyvalue = [\"Not a name\", "),
             "setting name",
