@@ -171,6 +171,8 @@ async fn a_node_that_is_killed_at_any_step_of_any_operation_finishes_it_afterwar
             })
             .await;
             terrace.kill(Part::Node).await.unwrap();
+            // Its supervisor would wait longer each time before it starts the next one.
+            terrace.kill(Part::Supervisor).await.unwrap();
             database.execute("DELETE FROM terrace.law", &[]).await.unwrap();
             database
                 .execute("SELECT pg_terminate_backend($1)", &[&pid])
@@ -178,6 +180,7 @@ async fn a_node_that_is_killed_at_any_step_of_any_operation_finishes_it_afterwar
                 .unwrap();
             database.execute("SELECT pg_advisory_unlock_all()", &[]).await.unwrap();
             drop(work.await);
+            terrace.start_again().await.unwrap();
             settled(&terrace, &database).await;
             let ended = "SELECT coalesce(string_agg(state, ' '), '') FROM terrace.lifecycle WHERE id > $1 AND kind = $2 AND (kind <> 'restore' OR tenant <> $3)";
             let ended: String = database

@@ -87,7 +87,8 @@ async fn killed_at(step: Step, terrace: &mut Terrace, watcher: &Database, client
         Step::Storing => waits(watcher, "INSERT INTO terrace.service%").await,
         Step::Migrating => {
             waits(watcher, "%ALTER TABLE%").await;
-            let migrated = "SELECT count(*) FROM terrace.migration WHERE number = 3 AND schema LIKE '%hostile'";
+            let migrated = "SELECT count(*) FROM terrace.migration m WHERE number = 3 AND schema LIKE '%hostile'
+                AND EXISTS (SELECT FROM terrace.tenant t WHERE starts_with(m.schema, t.id || '_'))";
             until("one tenant of two is migrated", || async {
                 let done: i64 = watcher.query_one(migrated, &[]).await.unwrap().get(0);
                 (done == 1).then_some(())
