@@ -8,11 +8,12 @@ use tracing::{info, warn};
 use crate::{Directory, Error};
 
 /// The platform's own migrations, in order. A number is never used twice and a text never changes.
-const MIGRATIONS: [(i32, &str, &str); 6] = [
+const MIGRATIONS: [(i32, &str, &str); 7] = [
     (1, "directory", include_str!("../sql/0001_directory.sql")),
     (2, "events", include_str!("../sql/0002_events.sql")),
     (3, "operations", include_str!("../sql/0003_operations.sql")),
     (5, "releases", include_str!("../sql/0005_releases.sql")),
+    (6, "schedule", include_str!("../sql/0006_schedule.sql")),
     (10, "settings", include_str!("../sql/0010_settings.sql")),
     (11, "usage", include_str!("../sql/0011_usage.sql")),
 ];

@@ -25,6 +25,11 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 pub use cursor::DeadLetter;
+pub use ready::{Key, Ready};
+pub use turns::Turns;
+
+/// The locks of this crate, among those of the platform.
+const LOCKS: i64 = 3;
 
 /// Why the dispatcher cannot work now.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +141,7 @@ impl Dispatcher {
         subscriptions: Subscriptions,
     ) -> Self {
         Self {
-            turns: turns::Turns::new(pool.clone()),
+            turns: turns::Turns::new(pool.clone(), LOCKS),
             config,
             log,
             pool,
