@@ -390,6 +390,6 @@ async fn a_tenant_that_is_deleted_takes_its_jobs_along_and_a_role_of_nobody_sche
         .await
         .unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "42501");
-    stage.world.directory.delete_tenant(&acme).await.unwrap();
+    stage.world.directory.delete_tenant(&acme, "test").await.unwrap();
     assert_eq!((stage.count(WAITING).await, stage.count(COUNTED).await), (0, 0));
 }
