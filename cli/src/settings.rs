@@ -27,11 +27,15 @@ struct File {
     node: IgnoredAny,
     gateway: IgnoredAny,
     engine: IgnoredAny,
+    http: IgnoredAny,
+    cache: IgnoredAny,
+    keyvalue: IgnoredAny,
     releases: IgnoredAny,
     objects: IgnoredAny,
     router: IgnoredAny,
     live: IgnoredAny,
     dispatch: IgnoredAny,
+    schedule: IgnoredAny,
     control: IgnoredAny,
 }
 

@@ -29,12 +29,16 @@ pub struct Config {
     pub http: terrace_capabilities_http::Config,
     /// How much services may keep in the node's memory.
     pub cache: terrace_capabilities_cache::Config,
+    /// How much services may keep by `wasi:keyvalue`.
+    pub keyvalue: terrace_capabilities_keyvalue::Config,
     /// How tenants' transactions are run.
     pub router: terrace_data_router::Config,
     /// How events reach browsers.
     pub live: terrace_events_live::Config,
     /// How events reach services.
     pub dispatch: terrace_events_dispatch::Config,
+    /// How due work reaches services.
+    pub schedule: terrace_events_schedule::Config,
     /// What the `terrace` command reads; the node does not.
     pub cli: toml::Table,
 }

@@ -103,12 +103,17 @@ pub async fn run(options: Options) -> Result<()> {
     // Only now: until the node can answer, a connection is refused, and the edge holds what it can.
     let listener = socket.listen(1024).context("listen")?;
     info!("Ready on {}", options.listen);
-    serve::accept(
+    let metering = node.metering.clone();
+    let served = serve::accept(
         listener,
         Arc::new(Front::new(&config.base_domain.0, node)),
         stop(options.exit_with_parent),
     )
-    .await
+    .await;
+    if let Err(error) = metering.write().await {
+        warn!("What was used in the last seconds could not be written: {error}");
+    }
+    served
 }
 
 /// Takes the address without listening on it, so that a taken port is known at once.

@@ -161,7 +161,7 @@ impl Db {
 }
 
 /// Several statements and events that happen together or not at all.
-pub struct Transaction(host::Transaction);
+pub struct Transaction(pub(crate) host::Transaction);
 
 impl Transaction {
     /// One statement.

@@ -48,6 +48,7 @@ pub mod paging;
 pub mod password;
 pub mod problem;
 pub mod random;
+pub mod schedule;
 pub mod secrets;
 pub mod token;
 

@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 pub use client::{Answer, Client};
 pub use memory::Memory;
 #[cfg(feature = "native-postgres")]
-pub use postgres::{Postgres, Published};
+pub use postgres::{Postgres, Published, Scheduled};
 
 use crate::{
     Caller, Router, Tenant, cache,
@@ -157,6 +157,16 @@ pub trait HostTransaction: Send {
     fn close(&mut self, scan: u32);
     /// An event that is to happen with the commit. `data` is JSON.
     fn publish(&mut self, kind: &str, topic: &str, data: String) -> Result<(), Error>;
+    /// A job that is to wait from the commit on. `payload` is JSON. Forgotten, unless the host wants it.
+    fn after(&mut self, name: &str, key: &str, payload: String, delay_ms: u64) -> Result<(), Error> {
+        let _ = (name, key, payload, delay_ms);
+        Ok(())
+    }
+    /// Takes back a job that waits.
+    fn cancel(&mut self, name: &str, key: &str) -> Result<(), Error> {
+        let _ = (name, key);
+        Ok(())
+    }
     /// Makes it so.
     async fn commit(self: Box<Self>) -> Result<(), Error>;
     /// Takes it back.

@@ -140,6 +140,19 @@ impl Transaction {
         self.0.close(scan);
     }
 
+    pub(crate) fn after(&mut self, name: &str, key: &str, payload: String, delay_ms: u64) -> Result<(), db::Error> {
+        let job = platform::schedule::Job {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            payload,
+        };
+        platform::schedule::after(&self.0, &job, delay_ms).map_err(from_wit_error)
+    }
+
+    pub(crate) fn cancel(&mut self, name: &str, key: &str) -> Result<(), db::Error> {
+        platform::schedule::cancel(&self.0, name, key).map_err(from_wit_error)
+    }
+
     pub(crate) async fn commit(self) -> Result<(), db::Error> {
         platform::sql::Transaction::commit(self.0).map_err(from_wit_error)
     }

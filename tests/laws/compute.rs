@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
-use terrace_tests_harness::{Answer, Client, Options, Part, Session, Terrace};
+use terrace_tests_harness::{Answer, Client, Part, Session};
+
+use crate::stage::hostile;
 
 async fn attack(client: &Client, session: &Session, path: &str) -> Answer {
     client.call(session, Method::POST, path, None).await.unwrap()
@@ -11,15 +13,7 @@ async fn attack(client: &Client, session: &Session, path: &str) -> Answer {
 
 #[tokio::test]
 async fn a_service_that_fails_costs_that_request_only() {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let (terrace, client, ada, gus) = hostile().await;
     let before = terrace.pid(Part::Node).unwrap();
 
     let attacks = [
@@ -57,15 +51,7 @@ async fn a_service_that_fails_costs_that_request_only() {
 
 #[tokio::test]
 async fn others_answer_while_every_core_runs_an_endless_loop() {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let (_terrace, client, ada, gus) = hostile().await;
     let loops: Vec<_> = (0..8)
         .map(|_| {
             let (client, ada) = (client.clone(), ada.clone());
@@ -95,15 +81,7 @@ async fn others_answer_while_every_core_runs_an_endless_loop() {
 /// Every attack that standard WASI allows ends by a limit of its own, and the node goes on.
 #[tokio::test]
 async fn every_attack_of_the_gauntlet_ends_by_its_limit() {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let (terrace, client, ada, gus) = hostile().await;
     let before = terrace.pid(Part::Node).unwrap();
     // An answer that has begun ends by breaking off: its code is in the log only.
     let broken_off = "";

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use http::Method;
 use serde_json::{Value, json};
-use terrace_tests_harness::{Answer, Client, Options, Session, Terrace};
+use terrace_tests_harness::{Answer, Client, Session};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
+
+use crate::stage::{hostile, hostile_with};
 
 /// Answers every request with `good`, and remembers its head.
 async fn server(address: &str) -> (u16, Arc<Mutex<Vec<String>>>) {
@@ -97,15 +99,7 @@ async fn set(client: &Client, name: &str, body: Value) {
 async fn a_service_reaches_the_hosts_that_its_manifest_lists_and_no_other() {
     let (port, heads) = server("127.0.0.2:0").await;
     let (inside, inside_heads) = server("127.0.0.1:0").await;
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        config: "[http]\nopen = [\"127.0.0.2/32\"]\n".to_owned(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
+    let (terrace, client, ada, _) = hostile_with("[http]\nopen = [\"127.0.0.2/32\"]\n").await;
     let good = format!("http://127.0.0.2:{port}/v1?a=b");
 
     // The bundle lists no host: the operator's open range is no permission.
@@ -170,15 +164,7 @@ async fn a_service_reaches_the_hosts_that_its_manifest_lists_and_no_other() {
 
 #[tokio::test]
 async fn a_service_knows_the_settings_that_its_manifest_lists_each_tenants_own_first() {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let (terrace, client, ada, gus) = hostile().await;
     let secret = "/api/hostile/secret?name=listed";
 
     assert!(read(&client, &ada, secret).await.contains("is not set"));
@@ -265,15 +251,7 @@ async fn a_service_knows_the_settings_that_its_manifest_lists_each_tenants_own_f
 
 #[tokio::test]
 async fn a_tenants_cache_is_bounded_and_nobody_elses() {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let (_terrace, client, ada, gus) = hostile().await;
     let fill = async |session: &Session, entry: Value| {
         let answer = client
             .post(session, "/api/hostile/cache", entry)

@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client as Database;
 
 use crate::{
-    releases::{Bundle, HOSTILE, hostile, service, status},
+    releases::{Bundle, HOSTILE, service, status},
+    stage::hostile,
     wait::until,
 };
 
@@ -71,9 +72,10 @@ async fn killed_at(step: Step, terrace: &mut Terrace, watcher: &Database, client
             held.lock(terrace, row).await;
         }
         Step::Migrating => {
-            let globex = "SELECT p.role FROM terrace_events.principal p JOIN terrace.tenant t ON t.id = p.tenant_id
-                WHERE t.slug = 'globex' AND p.service = 'hostile'";
-            let schema: String = watcher.query_one(globex, &[]).await.unwrap().get(0);
+            // The tenant that is migrated last.
+            let last = "SELECT p.role FROM terrace_events.principal p JOIN terrace.tenant t ON t.id = p.tenant_id
+                WHERE p.service = 'hostile' ORDER BY t.created_at DESC, t.id DESC LIMIT 1";
+            let schema: String = watcher.query_one(last, &[]).await.unwrap().get(0);
             let table = format!("LOCK TABLE {schema}.counter IN ACCESS EXCLUSIVE MODE");
             held.lock(terrace, &table).await;
         }

@@ -8,7 +8,8 @@ use http::StatusCode;
 use terrace_tests_harness::{Part, Terrace};
 
 use crate::{
-    releases::{Bundle, hostile, status},
+    releases::{Bundle, status},
+    stage::hostile,
     wait::until,
 };
 

@@ -13,9 +13,9 @@ use std::{
 use data_encoding::BASE64;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use terrace_tests_harness::{Answer, Client, Options, Session, Terrace, bundles};
+use terrace_tests_harness::{Answer, Client, Session, bundles};
 
-use crate::wait::until;
+use crate::{stage::hostile, wait::until};
 
 /// Deploys and rollbacks of the law; `cargo figures` does a thousand.
 const SWITCHES: usize = 50;
@@ -126,18 +126,6 @@ fn happened(service: &Value) -> Vec<&str> {
         .iter()
         .map(|event| event["happened"].as_str().unwrap())
         .collect()
-}
-
-pub(crate) async fn hostile() -> (Terrace, Client, Session, Session) {
-    let options = Options {
-        hostile: true,
-        ..Options::default()
-    };
-    let terrace = Terrace::start(options).await.unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
-    (terrace, client, ada, gus)
 }
 
 pub(crate) async fn status(client: &Client, session: &Session, path: &str) -> StatusCode {

@@ -3,19 +3,9 @@
 use data_encoding::BASE64;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use terrace_tests_harness::{Client, Options, Session, Terrace, bundles};
+use terrace_tests_harness::{Client, Session, bundles};
 
-async fn start() -> (Terrace, Client, Session) {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    (terrace, client, ada)
-}
+use crate::stage::hostile;
 
 async fn did(client: &Client, session: &Session, path: &str, body: Value) -> String {
     let answer = client.post(session, path, body).await.unwrap().success().unwrap();
@@ -24,7 +14,7 @@ async fn did(client: &Client, session: &Session, path: &str, body: Value) -> Str
 
 #[tokio::test]
 async fn every_value_comes_back_to_a_component_as_it_went_and_a_transaction_has_parts() {
-    let (_terrace, client, ada) = start().await;
+    let (_terrace, client, ada, _) = hostile().await;
     // Twice: the second time the statement is prepared.
     for _ in 0..2 {
         assert_eq!(did(&client, &ada, "/api/hostile/values", json!({})).await, "");
@@ -55,7 +45,7 @@ fn upload(prefix: &str) -> Value {
 
 #[tokio::test]
 async fn a_sealed_release_sends_what_its_list_has_and_nothing_that_is_injected() {
-    let (terrace, client, ada) = start().await;
+    let (terrace, client, ada, _) = hostile().await;
     let path = "/api/control/services/hostile/releases";
     let list = "SELECT value FROM counter WHERE name = 'a'";
     for (prefix, wanted) in [

@@ -7,7 +7,9 @@ use std::fs;
 
 use http::Method;
 use serde_json::{Value, json};
-use terrace_tests_harness::{Client, Options, Part, Terrace};
+use terrace_tests_harness::{Client, Part};
+
+use crate::{stage::hostile, wait::until};
 
 /// Processor time of the node's threads that run services, in microseconds, by the kernel.
 fn guests_cpu_us(node: i32) -> u64 {
@@ -44,15 +46,7 @@ fn sum(rows: &[Value], figure: &str) -> u64 {
 
 #[tokio::test]
 async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
+    let (mut terrace, client, ada, gus) = hostile().await;
     let node = terrace.pid(Part::Node).unwrap();
     let post = async |session, path: &str| client.call(session, Method::POST, path, None).await.unwrap();
 
@@ -75,10 +69,11 @@ async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
     let by_kernel = after.0 - before.0;
     let said = sum(&after.1, "cpu_us") - sum(&before.1, "cpu_us");
     // The kernel's sum also has what the threads do between requests. What is measured by the clock on
-    // the wall, in requests under two milliseconds, also has what other processes took in the middle.
+    // the wall, in requests without a tick, also has what other processes took in the middle: more, the
+    // busier the machine is. Something that is counted twice or not at all is further off than that.
     let ratio = said as f64 / by_kernel as f64;
     assert!(
-        (0.85..1.15).contains(&ratio),
+        (0.85..1.5).contains(&ratio),
         "said {said} µs, the kernel says {by_kernel} µs: {ratio:.3}"
     );
 
@@ -130,4 +125,23 @@ async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
         .await
         .unwrap();
     assert_eq!(wrong.status, 422, "{}", json!(wrong.body));
+
+    // Nobody but tenants uses anything: not the release that was asked once before its first tenant.
+    let all = usage(&client, "").await;
+    assert!(all.iter().all(|row| !row["slug"].is_null()), "{all:?}");
+
+    // A node that is stopped forgets nothing that it has not written yet.
+    let counted = sum(&all, "requests");
+    for _ in 0..50 {
+        client.get(&gus, "/api/hostile/ok").await.unwrap().success().unwrap();
+    }
+    terrace.toggle_node().await.unwrap();
+    terrace.toggle_node().await.unwrap();
+    let again = until("the node answers again", || async {
+        let answer = client.control(Method::GET, "/api/control/usage", None).await.ok()?;
+        answer.success().ok()
+    })
+    .await;
+    let items = again.body["items"].as_array().unwrap();
+    assert_eq!(sum(items, "requests"), counted + 50);
 }

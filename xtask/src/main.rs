@@ -6,6 +6,7 @@
 mod bundles;
 mod dev;
 mod figures;
+mod javascript;
 mod paths;
 mod sites;
 mod steps;

@@ -65,29 +65,33 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(output)
 }
 
-/// `npm ci`, when the lock file is newer than what is installed.
+/// The packages that both sites share.
 pub(crate) fn install() -> Result<()> {
-    let root = paths::root();
-    let stamp = root.join("node_modules/.package-lock.json");
-    if modified(&stamp) > modified(&root.join("package-lock.json")) {
+    install_in(&paths::root(), "Install the sites' packages")
+}
+
+/// `npm ci`, when the lock file is newer than what is installed.
+pub(crate) fn install_in(folder: &Path, title: &str) -> Result<()> {
+    let stamp = folder.join("node_modules/.package-lock.json");
+    if modified(&stamp) > modified(&folder.join("package-lock.json")) {
         return Ok(());
     }
     let mut command = Command::new("npm");
-    command.current_dir(&root).args(["ci", "--no-audit", "--no-fund"]);
-    steps::run("Install the sites' packages", &mut command)?;
+    command.current_dir(folder).args(["ci", "--no-audit", "--no-fund"]);
+    steps::run(title, &mut command)?;
     // npm keeps the archive's times on some files; the stamp must be newer than the lock file.
     let lock = fs::read(&stamp).context("read npm's own lock file")?;
     fs::write(&stamp, lock).context("touch npm's own lock file")
 }
 
-fn modified(path: &Path) -> SystemTime {
+pub(crate) fn modified(path: &Path) -> SystemTime {
     fs::metadata(path)
         .and_then(|metadata| metadata.modified())
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The newest change below `folder`, without what is built or installed.
-fn newest(folder: &Path) -> Result<SystemTime> {
+pub(crate) fn newest(folder: &Path) -> Result<SystemTime> {
     let mut latest = SystemTime::UNIX_EPOCH;
     for entry in fs::read_dir(folder)
         .with_context(|| format!("read {}", folder.display()))?

@@ -4,7 +4,7 @@ use std::{process::Command, time::Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{bundles, paths, sites, steps, system};
+use crate::{bundles, javascript, paths, sites, steps, system};
 
 /// One part of the verification.
 struct Step {
@@ -12,7 +12,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "format",
         run: format,
@@ -28,6 +28,10 @@ const STEPS: [Step; 7] = [
     Step {
         name: "services",
         run: services,
+    },
+    Step {
+        name: "examples",
+        run: javascript::build,
     },
     Step {
         name: "test",
@@ -108,6 +112,7 @@ fn services() -> Result<()> {
 fn test() -> Result<()> {
     build()?;
     sites::build()?;
+    javascript::build()?;
     if !system::on_path("cargo-nextest") {
         steps::run(
             "Install cargo-nextest",

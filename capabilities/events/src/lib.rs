@@ -21,7 +21,7 @@ use terrace_capabilities_sql::{
     buffer,
 };
 use terrace_compute_capability::{Capability, Guest};
-use terrace_events_outbox::NewEvent;
+use terrace_events_outbox::{Effect, NewEvent};
 use wasmtime::component::{HasData, Linker, Resource};
 
 /// The `events` capability. A release that lists it lists `sql` too: an event needs a transaction.
@@ -52,7 +52,7 @@ pub struct Publisher<'a>(&'a mut Guest);
 impl events::Host for Publisher<'_> {
     fn publish(&mut self, within: Resource<TransactionHandle>, event: Event) -> wasmtime::Result<Result<(), Error>> {
         match NewEvent::new(&event.type_, &event.topic, &event.data) {
-            Ok(event) => buffer(self.0, &within, event),
+            Ok(event) => buffer(self.0, &within, Effect::Event(event)),
             Err(refused) => Ok(Err(Error {
                 kind: ErrorKind::BadValue,
                 message: refused.to_string(),

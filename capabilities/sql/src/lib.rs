@@ -18,6 +18,7 @@ pub mod bindings {
 
 mod convert;
 mod seals;
+pub mod standard;
 mod transactions;
 
 pub use seals::Seals;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use bindings::terrace::platform::sql::{self, Error, Rows, Value, add_to_linker};
 use terrace_compute_capability::{Capability, Guest, Invocation, Shared};
-use terrace_data_router::{Principal, Router};
+use terrace_data_router::{self as router, Principal, Router};
 use terrace_ground_ids::TenantId;
 use wasmtime::component::{HasData, Linker, Resource};
 
@@ -71,11 +72,12 @@ impl Capability for Sql {
     }
 
     fn interfaces(&self) -> &'static [&'static str] {
-        &["terrace:platform/sql"]
+        &["terrace:platform/sql", "spin:postgres/postgres"]
     }
 
     fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-        add_to_linker::<_, Self>(linker, |guest: &mut Guest| Connection(guest))
+        add_to_linker::<_, Self>(linker, |guest: &mut Guest| Connection(guest))?;
+        standard::link(linker)
     }
 
     fn share(&self, shared: &mut Shared) {
@@ -99,6 +101,24 @@ pub(crate) fn principal(invocation: &Invocation) -> Principal {
 }
 
 impl Connection<'_> {
+    /// Runs one statement in a transaction of its own, if the release may send it.
+    async fn statement(
+        &mut self,
+        statement: &str,
+        params: &[router::Value],
+    ) -> wasmtime::Result<router::Result<router::Rows>> {
+        let database = self.0.shared::<Database>()?;
+        let invocation = self.0.invocation();
+        if let Err(unsealed) = database.seals.check(&database.router, invocation, statement) {
+            return Ok(Err(unsealed));
+        }
+        let principal = principal(invocation);
+        let asking = database
+            .router
+            .query(&principal, invocation.deadline, statement, params);
+        Ok(self.0.used().statement(asking).await)
+    }
+
     fn admits(&self, statement: &str) -> wasmtime::Result<Result<(), Error>> {
         let database = self.0.shared::<Database>()?;
         Ok(database.admits(self.0.invocation(), statement))
@@ -116,17 +136,8 @@ impl Database {
 
 impl sql::Host for Connection<'_> {
     async fn query(&mut self, statement: String, params: Vec<Value>) -> wasmtime::Result<Result<Rows, Error>> {
-        let database = self.0.shared::<Database>()?;
-        let invocation = self.0.invocation();
-        if let Err(unsealed) = database.admits(invocation, &statement) {
-            return Ok(Err(unsealed));
-        }
         let params: Vec<_> = params.into_iter().map(Into::into).collect();
-        let principal = principal(invocation);
-        let asking = database
-            .router
-            .query(&principal, invocation.deadline, &statement, &params);
-        let rows = self.0.used().statement(asking).await;
+        let rows = self.statement(&statement, &params).await?;
         Ok(rows.map(Into::into).map_err(Into::into))
     }
 }

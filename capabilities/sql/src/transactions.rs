@@ -1,10 +1,10 @@
-//! The transactions that a request has open, and the events that will commit with them.
+//! The transactions that a request has open, and the events and jobs that will commit with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use terrace_compute_capability::Guest;
 use terrace_data_router::Transaction;
-use terrace_events_outbox::{EVENTS_MAX, NewEvent, epilogue, last_seq};
+use terrace_events_outbox::{EFFECTS_MAX, Effect, epilogue_of, last_seq};
 use wasmtime::component::Resource;
 
 use crate::{
@@ -31,8 +31,8 @@ struct Transactions {
 struct Open {
     number: u64,
     transaction: Transaction,
-    events: Vec<NewEvent>,
-    /// How many events there were at each savepoint.
+    effects: Vec<Effect>,
+    /// How many events and jobs there were at each savepoint.
     marks: Vec<(u32, usize)>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn begin(guest: &mut Guest) -> wasmtime::Result<Result<Resource
     guest.slot::<Transactions>().open.push(Open {
         number,
         transaction,
-        events: Vec::new(),
+        effects: Vec::new(),
         marks: Vec::new(),
     });
     Ok(Ok(handle))
@@ -101,14 +101,14 @@ pub(crate) async fn savepoint(
     };
     Ok(match open.transaction.savepoint().await {
         Ok(savepoint) => {
-            open.marks.push((savepoint.number(), open.events.len()));
+            open.marks.push((savepoint.number(), open.effects.len()));
             Ok(savepoint.number())
         }
         Err(error) => Err(error.into()),
     })
 }
 
-/// Takes the events since the savepoint back, too: what did not happen is not told.
+/// Takes the events and jobs since the savepoint back, too: what did not happen is not told.
 pub(crate) async fn rollback_to(
     guest: &mut Guest,
     handle: &Resource<TransactionHandle>,
@@ -121,8 +121,8 @@ pub(crate) async fn rollback_to(
         return Ok(Err(error.into()));
     }
     open.marks.retain(|(number, _)| *number <= savepoint);
-    if let Some((_, events)) = open.marks.last() {
-        open.events.truncate(*events);
+    if let Some((_, effects)) = open.marks.last() {
+        open.effects.truncate(*effects);
     }
     Ok(Ok(()))
 }
@@ -141,7 +141,7 @@ pub(crate) fn close(guest: &mut Guest, handle: Resource<TransactionHandle>) -> w
     Ok(take(guest, handle)?.map(|open| open.transaction))
 }
 
-/// Commits, with the events and the delivery's cursor in the same flight.
+/// Commits, with the events, the jobs and the delivery's cursor in the same flight.
 pub(crate) async fn commit(
     guest: &mut Guest,
     handle: Resource<TransactionHandle>,
@@ -154,7 +154,7 @@ pub(crate) async fn commit(
     let consumed = invocation
         .delivery
         .filter(|_| !guest.slot::<Transactions>().has_consumed);
-    let epilogue = epilogue(&open.events, consumed);
+    let epilogue = epilogue_of(&open.effects, consumed);
     let committing = open.transaction.commit(&epilogue);
     let results = match guest.used().statement(committing).await {
         Ok(results) => results,
@@ -169,22 +169,25 @@ pub(crate) async fn commit(
     Ok(Ok(()))
 }
 
-/// Adds an event to a transaction. For the capability `events`.
+/// Adds an event or a job to a transaction. For the capabilities `events` and `schedule`.
 ///
 /// # Errors
 /// Outside, a handle that is not the guest's: a trap. Inside, a transaction that is over or has too
-/// many events.
+/// many of them.
 pub fn buffer(
     guest: &mut Guest,
     within: &Resource<TransactionHandle>,
-    event: NewEvent,
+    effect: Effect,
 ) -> wasmtime::Result<Result<(), Error>> {
     let Some(open) = find(guest, within)? else {
         return Ok(Err(over()));
     };
-    if open.events.len() >= EVENTS_MAX {
-        return Ok(Err(error(ErrorKind::Limit, "too many events in one transaction")));
+    if open.effects.len() >= EFFECTS_MAX {
+        return Ok(Err(error(
+            ErrorKind::Limit,
+            "too many events and jobs in one transaction: at most 1,000",
+        )));
     }
-    open.events.push(event);
+    open.effects.push(effect);
     Ok(Ok(()))
 }

@@ -7,8 +7,10 @@
 
 use std::{
     collections::HashSet,
+    fs::File,
     hash::{Hash as _, Hasher},
-    io::Write as _,
+    io::{Read as _, Write as _},
+    os::{fd::AsRawFd as _, unix::fs::FileExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
@@ -16,6 +18,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
@@ -105,22 +108,43 @@ impl Artefacts {
     }
 
     fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
-        let file = std::fs::read(path).ok()?;
-        let (mac, code) = file.split_at_checked(MAC_BYTES)?;
+        let mut file = File::open(path).ok()?;
+        let mut mac = [0; MAC_BYTES];
+        file.read_exact(&mut mac).ok()?;
+        let sealed = sealed(file).ok()?;
         let name = path.file_name()?;
-        if self.mac(name.as_encoded_bytes(), code).verify_slice(mac).is_err() {
+        if !self.is_ours(name.as_encoded_bytes(), &sealed, &mac) {
             tracing::warn!(path = %path.display(), "A compiled service is not of this installation, and is compiled again");
             return None;
         }
-        self.deserialize(engine, code).ok()
+        let mapped = format!("/proc/self/fd/{}", sealed.as_raw_fd());
+        #[expect(unsafe_code, reason = "loading machine code cannot be made safe, only trusted")]
+        // SAFETY: the file's MAC, keyed with a secret of this installation, covers these very bytes and
+        // the name that holds the engine's compatibility hash, so `precompile_component` of such an
+        // engine has made them. They are in sealed memory: nobody can change them after the check.
+        let component = unsafe { Component::deserialize_file(engine, mapped) };
+        component.ok()
+    }
+
+    fn is_ours(&self, name: &[u8], code: &File, mac: &[u8]) -> bool {
+        let mut expected = self.keyed(name);
+        let mut piece = vec![0; 128 << 10];
+        let mut at = 0;
+        loop {
+            match code.read_at(&mut piece, at) {
+                Ok(0) => return expected.verify_slice(mac).is_ok(),
+                Ok(read) => {
+                    expected.update(piece.get(..read).unwrap_or_default());
+                    at += read as u64;
+                }
+                Err(_) => return false,
+            }
+        }
     }
 
     fn deserialize(&self, engine: &Engine, code: &[u8]) -> Result<Component, Error> {
         #[expect(unsafe_code, reason = "loading machine code cannot be made safe, only trusted")]
-        // SAFETY: `code` was made by `precompile_component` of an engine with the same compatibility
-        // hash: either a moment ago, or in a file whose MAC, keyed with a secret of this
-        // installation, covers these very bytes and the name that holds the hash. The bytes are in
-        // memory already, so nobody can change the file between the check and the use.
+        // SAFETY: `code` was made a moment ago, by `precompile_component` of this engine.
         let component = unsafe { Component::deserialize(engine, code) };
         component.map_err(|error| Error::Compile(format!("{error:#}")))
     }
@@ -139,13 +163,29 @@ impl Artefacts {
     }
 
     fn mac(&self, name: &[u8], code: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.keyed(name);
+        mac.update(code);
+        mac
+    }
+
+    fn keyed(&self, name: &[u8]) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of 32 bytes");
         mac.update(name);
         mac.update(&[0]);
-        mac.update(code);
         mac
     }
+}
+
+/// What is left of the file, in memory that nobody can change any more. The engine maps it as it is:
+/// code that was read into ordinary memory would be copied once more, page by page.
+fn sealed(mut file: File) -> std::io::Result<File> {
+    let memory = memfd_create("terrace-code", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut memory = File::from(memory);
+    std::io::copy(&mut file, &mut memory)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&memory, seals)?;
+    Ok(memory)
 }
 
 /// `<hash of the component>-<hash of the engine>.cwasm`

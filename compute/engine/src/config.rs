@@ -110,3 +110,21 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_moves_one_ceiling_and_the_others_stay() {
+        let read = |text: &str| serde_json::from_str::<Ceiling>(text);
+        let ceiling = read(r#"{"memory_mib": 32}"#).unwrap();
+        let expected = Limits {
+            memory_mib: 32,
+            ..Limits::ceiling()
+        };
+        assert_eq!(*ceiling, expected);
+        let unknown = read(r#"{"memory": 32}"#).unwrap_err().to_string();
+        assert!(unknown.contains("`memory_mib`"), "it says what there is: {unknown}");
+    }
+}

@@ -422,7 +422,7 @@ impl Gateway {
     }
 
     /// A request that somebody who builds a service sends by hand, to a release that may not be
-    /// served: no contract is looked at, and nothing is counted against the tenant.
+    /// served: no contract is looked at, and the meters do not show it. What it uses is the tenant's.
     ///
     /// # Errors
     /// A problem, as a client would get it.

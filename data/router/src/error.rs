@@ -69,6 +69,8 @@ impl ErrorKind {
             "42501" => Self::Refused,
             // A standby, or a primary that was one: the next connection finds the new one.
             "25006" => Self::Unavailable,
+            // Of the platform's own functions: too many jobs wait (data/tenancy/sql/0006_schedule.sql).
+            "TE002" => Self::Limit,
             _ => match sqlstate.get(..2).unwrap_or_default() {
                 "08" | "53" | "57" | "58" => Self::Unavailable,
                 "22" => Self::BadValue,

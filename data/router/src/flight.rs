@@ -295,9 +295,11 @@ impl Reader<'_> {
     /// The rows so far are a result.
     fn result(&mut self, affected: u64) {
         let columns = self.columns().iter().map(|column| column.name.clone()).collect();
+        let types = self.columns().iter().map(|column| column.oid).collect();
         let rows = std::mem::take(&mut self.rows.rows);
         self.answer.results.push(Rows {
             columns,
+            types,
             rows,
             affected,
         });

@@ -31,6 +31,8 @@ pub enum Value {
 pub struct Rows {
     /// Names of the columns, in order. Empty for a statement that returns nothing.
     pub columns: Vec<String>,
+    /// PostgreSQL's object ids of the columns' types, in order: 23 is `integer`.
+    pub types: Vec<u32>,
     /// The rows; each has as many values as there are columns.
     pub rows: Vec<Vec<Value>>,
     /// Rows that an INSERT, UPDATE or DELETE touched, or that a SELECT returned.

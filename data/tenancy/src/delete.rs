@@ -181,6 +181,8 @@ impl Directory {
                 "dead_letters",
                 "DELETE FROM terrace_events.dead_letter WHERE tenant_id = $1",
             ),
+            ("jobs", "DELETE FROM terrace_events.job WHERE tenant_id = $1"),
+            ("pending", "DELETE FROM terrace_events.pending WHERE tenant_id = $1"),
             (
                 "principals",
                 "DELETE FROM terrace_events.principal WHERE tenant_id = $1",

@@ -8,11 +8,13 @@ use tracing::{info, warn};
 use crate::{Directory, Error};
 
 /// The platform's own migrations, in order. A number is never used twice and a text never changes.
-const MIGRATIONS: [(i32, &str, &str); 6] = [
+const MIGRATIONS: [(i32, &str, &str); 8] = [
     (1, "directory", include_str!("../sql/0001_directory.sql")),
     (2, "events", include_str!("../sql/0002_events.sql")),
     (3, "operations", include_str!("../sql/0003_operations.sql")),
     (5, "releases", include_str!("../sql/0005_releases.sql")),
+    (6, "schedule", include_str!("../sql/0006_schedule.sql")),
+    (7, "clusters", include_str!("../sql/0007_clusters.sql")),
     (10, "settings", include_str!("../sql/0010_settings.sql")),
     (11, "usage", include_str!("../sql/0011_usage.sql")),
 ];
@@ -20,14 +22,23 @@ const MIGRATIONS: [(i32, &str, &str); 6] = [
 const CLUSTER: &str = include_str!("../sql/cluster.sql");
 /// The migrations of a cluster that is not the directory's. The numbers are those of the directory's,
 /// where the same is done.
-const CLUSTER_MIGRATIONS: [(i32, &str, &str); 2] = [
+const CLUSTER_MIGRATIONS: [(i32, &str, &str); 4] = [
     (2, "events", include_str!("../sql/0002_events.sql")),
     (
         3,
         "paused",
         "ALTER TABLE terrace_events.stream ADD COLUMN paused boolean NOT NULL DEFAULT false",
     ),
+    (6, "schedule", include_str!("../sql/0006_schedule.sql")),
+    // Jobs keep their numbers when their tenant is moved, so each cluster has a range of its own.
+    (
+        7,
+        "clusters",
+        "SELECT setval(pg_get_serial_sequence('terrace_events.job', 'id'), (1 + floor(random() * 1048575))::bigint << 42)",
+    ),
 ];
+/// What the directory's migrations say of tenants, who are in no other database.
+const TENANT_ROW: &str = " REFERENCES terrace.tenant ON DELETE CASCADE";
 const BORDERS: &str = include_str!("../sql/borders.sql");
 const HARDENING: &str = include_str!("../sql/hardening.sql");
 
@@ -102,7 +113,7 @@ impl Directory {
             )
             .await?;
         for (number, name, sql) in CLUSTER_MIGRATIONS {
-            migrate(&transaction, number, name, sql).await?;
+            migrate(&transaction, number, name, &sql.replace(TENANT_ROW, "")).await?;
         }
         transaction.batch_execute(CLUSTER).await?;
         transaction.commit().await?;

@@ -39,6 +39,7 @@ mod slugs;
 mod snapshot;
 mod spares;
 mod suspend;
+mod tables;
 mod tenants;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -66,6 +67,7 @@ pub use retention::Swept;
 pub use settings::{Setting, SettingKey, SettingKind};
 pub use sites::{Blob, Build, BuildFile, NewFile, Site};
 pub use snapshot::Snapshot;
+pub use tables::KEYVALUE;
 pub use tenants::Page;
 pub use usage::{Amounts, HourUsage, USAGE_ROWS_MAX, Usage, UsageFilter};
 pub use view::{Canary, KnownCluster, Service, State, Tenant, View};

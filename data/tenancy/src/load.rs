@@ -18,7 +18,7 @@ use crate::{
     export::{copy_events, position, snapshot},
     import::Input,
     lifecycle::Operation,
-    schemas, shape,
+    schemas, shape, tables,
 };
 
 type Entries = mpsc::Receiver<Result<Entry, Error>>;
@@ -84,6 +84,11 @@ impl Directory {
             terrace_data_migrate::apply(&mut client, &operation.tenant, &migrations, &self.config.migrate).await?;
         }
         drop(client);
+        for service in &input.manifest.services {
+            for made in service.tables.iter().filter_map(|table| tables::of_table(&table.name)) {
+                self.make_tables(&operation.tenant, &service.name, made).await?;
+            }
+        }
         self.mark(operation, Step::Prepared).await
     }
 

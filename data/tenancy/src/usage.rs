@@ -71,7 +71,9 @@ pub struct UsageFilter {
 const SUMS: &str = "sum(requests)::bigint, sum(failures)::bigint, sum(cpu_us)::bigint, sum(wall_us)::bigint, max(memory_peak_bytes), sum(sql_us)::bigint, sum(statements)::bigint, sum(sent_bytes)::bigint, sum(received_bytes)::bigint";
 
 impl Directory {
-    /// Adds to the hour that it is now. All or nothing: after an error the caller still has them.
+    /// Adds to the hour that it is now. All or nothing: after an error the caller still has them. What is
+    /// of nobody's (a release is asked once before its first tenant) is dropped; a tenant that was deleted
+    /// still pays for its last seconds.
     ///
     /// Rows are locked in one order, and nobody locks them for longer than this statement: nodes that
     /// write at the same time wait for each other, tenants never do.
@@ -95,6 +97,7 @@ impl Directory {
                  SELECT t, date_trunc('hour', now(), 'UTC'), s, r, f, c, w, m, q, n, o, i
                  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
                      AS each (t, s, r, f, c, w, m, q, n, o, i)
+                 WHERE EXISTS (SELECT FROM terrace.tenant WHERE id = t) OR EXISTS (SELECT FROM terrace.tombstone WHERE tenant = t)
                  ON CONFLICT (tenant, hour, service) DO UPDATE SET
                      requests = u.requests + excluded.requests, failures = u.failures + excluded.failures,
                      cpu_us = u.cpu_us + excluded.cpu_us, wall_us = u.wall_us + excluded.wall_us,

@@ -72,16 +72,23 @@ impl Dispatcher {
             return Ok(());
         }
         let services: Vec<&str> = subscriptions.keys().map(ServiceName::as_str).collect();
+        let mut outcome = Ok(());
         for (pool, lives_there) in self.pools.all() {
-            let client = pool.get().await?;
-            let statement = client.prepare_cached(SCAN).await?;
-            for row in client.query(&statement, &[&services]).await? {
-                let key = (row.try_get::<_, &str>(0)?.parse(), row.try_get::<_, &str>(1)?.parse());
-                if let (Ok(service), Ok(tenant)) = key
-                    && lives_there(&tenant)
-                {
-                    self.ready.push((service, tenant), true);
-                }
+            // A cluster that is away keeps nobody else's events back.
+            outcome = outcome.and(self.scan_one(&pool, &lives_there, &services).await);
+        }
+        outcome
+    }
+
+    async fn scan_one(&self, pool: &Pool, lives_there: &LivesThere, services: &[&str]) -> Result<(), Error> {
+        let client = pool.get().await?;
+        let statement = client.prepare_cached(SCAN).await?;
+        for row in client.query(&statement, &[&services]).await? {
+            let key = (row.try_get::<_, &str>(0)?.parse(), row.try_get::<_, &str>(1)?.parse());
+            if let (Ok(service), Ok(tenant)) = key
+                && lives_there(&tenant)
+            {
+                self.ready.push((service, tenant), true);
             }
         }
         Ok(())

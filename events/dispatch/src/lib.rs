@@ -27,6 +27,11 @@ use tracing::warn;
 pub use cursor::DeadLetter;
 pub use deadpool_postgres::Pool;
 pub use pools::{LivesThere, Pools};
+pub use ready::{Key, Ready};
+pub use turns::Turns;
+
+/// The locks of this crate, among those of the platform.
+const LOCKS: i64 = 3;
 
 /// Why the dispatcher cannot work now.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +143,7 @@ impl Dispatcher {
         subscriptions: Subscriptions,
     ) -> Self {
         Self {
-            turns: turns::Turns::new(pools.turns()),
+            turns: Turns::new(pools.turns(), LOCKS),
             config,
             log,
             pools: Arc::new(pools),

@@ -12,7 +12,8 @@ use std::{
 use terrace_ground_ids::{ServiceName, TenantId};
 use tokio::sync::Notify;
 
-pub(crate) type Key = (ServiceName, TenantId);
+/// Whose turn it is.
+pub type Key = (ServiceName, TenantId);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -24,8 +25,9 @@ enum Place {
     Again,
 }
 
+/// The queue.
 #[derive(Debug, Default)]
-pub(crate) struct Ready {
+pub struct Ready {
     state: Mutex<State>,
     notify: Notify,
 }
@@ -38,8 +40,8 @@ struct State {
 }
 
 impl Ready {
-    /// There may be something to deliver.
-    pub(crate) fn push(&self, key: Key, thorough: bool) {
+    /// There may be something to do for this one.
+    pub fn push(&self, key: Key, thorough: bool) {
         let mut state = self.lock();
         match state.places.get_mut(&key) {
             Some((place, known)) => {
@@ -57,7 +59,7 @@ impl Ready {
     }
 
     /// The next key, and whether the look is to be thorough. Cancel-safe.
-    pub(crate) async fn pop(&self) -> (Key, bool) {
+    pub async fn pop(&self) -> (Key, bool) {
         loop {
             let waiting = self.notify.notified();
             {
@@ -79,7 +81,7 @@ impl Ready {
     }
 
     /// The worker is done with a key for now.
-    pub(crate) fn done(&self, key: &Key, again: bool) {
+    pub fn done(&self, key: &Key, again: bool) {
         let mut state = self.lock();
         let (place, thorough) = state.places.remove(key).unwrap_or((Place::Working, false));
         if again || place == Place::Again {

@@ -9,21 +9,29 @@ use tokio::sync::Mutex;
 
 use crate::{Error, ready::Key};
 
-pub(crate) struct Turns {
+/// The turns that this node has.
+pub struct Turns {
     pool: Pool,
+    /// Keeps these locks apart from those of others.
+    kind: i64,
     client: Mutex<Option<ClientWrapper>>,
 }
 
 impl Turns {
-    pub(crate) fn new(pool: Pool) -> Self {
+    /// None. `kind` keeps what has turns of its own apart: 3 is the dispatcher's.
+    pub fn new(pool: Pool, kind: i64) -> Self {
         Self {
             pool,
+            kind,
             client: Mutex::default(),
         }
     }
 
     /// Takes the turn; `false` when another node has it.
-    pub(crate) async fn take(&self, key: &Key) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn take(&self, key: &Key) -> Result<bool, Error> {
         let mut client = self.client.lock().await;
         if client.as_ref().is_none_or(|client| client.is_closed()) {
             // Taken out of the pool for good: its locks must never go back there with it.
@@ -31,20 +39,26 @@ impl Turns {
         }
         let Some(client) = &*client else { return Ok(false) };
         let statement = client
-            .prepare_cached("SELECT pg_try_advisory_lock(hashtextextended($1, 3))")
+            .prepare_cached("SELECT pg_try_advisory_lock(hashtextextended($1, $2))")
             .await?;
-        Ok(client.query_one(&statement, &[&name(key)]).await?.try_get(0)?)
+        Ok(client
+            .query_one(&statement, &[&name(key), &self.kind])
+            .await?
+            .try_get(0)?)
     }
 
     /// Gives the turn back.
-    pub(crate) async fn give(&self, key: &Key) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When the database is away; then it has been given back.
+    pub async fn give(&self, key: &Key) -> Result<(), Error> {
         if let Some(client) = &*self.client.lock().await
             && !client.is_closed()
         {
             let statement = client
-                .prepare_cached("SELECT pg_advisory_unlock(hashtextextended($1, 3))")
+                .prepare_cached("SELECT pg_advisory_unlock(hashtextextended($1, $2))")
                 .await?;
-            client.query_one(&statement, &[&name(key)]).await?;
+            client.query_one(&statement, &[&name(key), &self.kind]).await?;
         }
         Ok(())
     }

@@ -5,11 +5,15 @@
 //! stream with [`last_seq`]. It never talks to a database itself, and it never says which tenant or
 //! service publishes: the database derives both from the role of the transaction.
 
+mod job;
+
 use serde_json::Value as Json;
 use terrace_data_router::{Rows, Trusted, Value};
 
-/// Most events in one transaction.
-pub const EVENTS_MAX: usize = 1_000;
+pub use job::{DELAY_MAX_MS, JobError, NewJob, check_name};
+
+/// Most events and jobs in one transaction.
+pub const EFFECTS_MAX: usize = 1_000;
 /// Longest JSON text of one event's data, in bytes.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
 /// Longest type (without the service's name) and longest topic, in bytes.
@@ -53,13 +57,7 @@ impl NewEvent {
     /// # Errors
     /// One variant of [`Error`] per part. What passes here cannot fail in the database later.
     pub fn new(kind: &str, topic: &str, data: &str) -> Result<Self, Error> {
-        let word = |word: &str| {
-            !word.is_empty()
-                && word
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if kind.len() > NAME_BYTES_MAX || !kind.split('.').all(word) {
+        if kind.len() > NAME_BYTES_MAX || !kind.split('.').all(is_word) {
             return Err(Error::Type(kind.chars().take(64).collect()));
         }
         if topic.len() > NAME_BYTES_MAX || topic.chars().any(char::is_control) {
@@ -96,6 +94,13 @@ impl NewEvent {
     }
 }
 
+fn is_word(word: &str) -> bool {
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 fn has_nul(value: &Json) -> bool {
     match value {
         Json::String(text) => text.contains('\0'),
@@ -105,12 +110,27 @@ fn has_nul(value: &Json) -> bool {
     }
 }
 
+/// What commits with a transaction beside its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// A fact.
+    Event(NewEvent),
+    /// Work for later, or the taking back of such.
+    Job(NewJob),
+}
+
 /// What must run in the flight of a commit: advance the consumer's cursor when the transaction is the
-/// effect of delivery `consumed`, and write `events`. Empty when there is nothing to do.
+/// effect of delivery `consumed`, then write jobs, then events. Empty when there is nothing to do.
 ///
 /// Publishing comes last, because it takes the tenant's counter row, and the shorter that is held,
 /// the more transactions of one tenant can publish in a second.
 pub fn epilogue(events: &[NewEvent], consumed: Option<u64>) -> Vec<Trusted> {
+    let effects: Vec<Effect> = events.iter().cloned().map(Effect::Event).collect();
+    epilogue_of(&effects, consumed)
+}
+
+/// The same with jobs among the events.
+pub fn epilogue_of(effects: &[Effect], consumed: Option<u64>) -> Vec<Trusted> {
     let mut statements = Vec::new();
     if let Some(seq) = consumed {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
@@ -119,10 +139,23 @@ pub fn epilogue(events: &[NewEvent], consumed: Option<u64>) -> Vec<Trusted> {
             params: vec![Value::Integer(seq)],
         });
     }
+    let (mut events, mut jobs) = (Vec::new(), Vec::new());
+    for effect in effects {
+        match effect {
+            Effect::Event(event) => events.push(event),
+            Effect::Job(job) => jobs.push(job.to_json()),
+        }
+    }
+    if !jobs.is_empty() {
+        statements.push(Trusted {
+            sql: "SELECT terrace_events.schedule($1) AS scheduled",
+            params: vec![Value::Json(format!("[{}]", jobs.join(",")))],
+        });
+    }
     if !events.is_empty() {
         statements.push(Trusted {
             sql: "SELECT terrace_events.publish($1) AS published",
-            params: vec![Value::Json(to_json(events))],
+            params: vec![Value::Json(to_json(&events))],
         });
     }
     statements
@@ -130,7 +163,7 @@ pub fn epilogue(events: &[NewEvent], consumed: Option<u64>) -> Vec<Trusted> {
 
 /// `[{"type":..,"topic":..,"data":..}]`. The data goes in as the service wrote it: reading it into a
 /// tree and writing it again would round its numbers.
-fn to_json(events: &[NewEvent]) -> String {
+fn to_json(events: &[&NewEvent]) -> String {
     let mut text = String::with_capacity(events.iter().map(|event| event.data.len() + 64).sum());
     for (index, event) in events.iter().enumerate() {
         text.push(if index == 0 { '[' } else { ',' });
@@ -164,11 +197,24 @@ mod tests {
     #[test]
     fn publishing_is_the_last_statement_of_a_commit() {
         let event = NewEvent::new("task.created", "board/7", r#"{"id":12345678901234567890123}"#).unwrap();
-        let statements = epilogue(&[event.clone(), event], Some(7));
-        assert_eq!(statements.len(), 2);
+        let job = |job: Result<NewJob, JobError>| Effect::Job(job.unwrap());
+        let effects = [
+            Effect::Event(event.clone()),
+            job(NewJob::new("reminder.send", "7", "{\"a\":1.10}", 60_000)),
+            Effect::Event(event),
+            job(NewJob::cancel("reminder.send", "8")),
+        ];
+        let statements = epilogue_of(&effects, Some(7));
+        assert_eq!(statements.len(), 3);
         assert!(statements[0].sql.contains("consume"));
         assert_eq!(
             statements[1].params,
+            vec![Value::Json(
+                r#"[{"name":"reminder.send","key":"7","delay_ms":60000,"payload":{"a":1.10}},{"name":"reminder.send","key":"8"}]"#.into()
+            )]
+        );
+        assert_eq!(
+            statements[2].params,
             vec![Value::Json(
                 r#"[{"type":"task.created","topic":"board/7","data":{"id":12345678901234567890123}},{"type":"task.created","topic":"board/7","data":{"id":12345678901234567890123}}]"#.into()
             )]
@@ -200,6 +246,7 @@ mod tests {
     fn the_new_end_of_the_stream_is_found_among_the_results() {
         let rows = |name: &str, seq| Rows {
             columns: vec![name.into()],
+            types: vec![20],
             rows: vec![vec![Value::Integer(seq)]],
             affected: 1,
         };

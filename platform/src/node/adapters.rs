@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use terrace_capabilities_keyvalue::{Tables, Unavailable};
 use terrace_compute_capability::TenantFacts;
 use terrace_compute_gateway::{Body, Resolved, Streams, TenantState, Tenants};
-use terrace_data_tenancy::{Directory, State, Tenant};
+use terrace_data_tenancy::{Directory, KEYVALUE, State, Tenant};
 use terrace_events_live::{Live, Topics};
 use terrace_ground_error::{Code, Problem};
-use terrace_ground_ids::{Slug, TenantId};
+use terrace_ground_ids::{ServiceName, Slug, TenantId};
 use tracing::warn;
 
 /// Tenants by their hosts, from the directory's memory.
@@ -81,5 +82,18 @@ impl Streams for LiveStreams {
             Some(State::Active) => Ok(body),
             _ => Err(Problem::new(Code::TenantSuspended)),
         }
+    }
+}
+
+/// The tables of capabilities, in tenants' schemas.
+pub(crate) struct OwnTables(pub(crate) Arc<Directory>);
+
+#[async_trait]
+impl Tables for OwnTables {
+    async fn make(&self, tenant: &TenantId, service: &ServiceName) -> Result<(), Unavailable> {
+        self.0.make_tables(tenant, service, KEYVALUE).await.map_err(|error| {
+            warn!(tenant.id = %tenant, service.name = %service, "Cannot make the tables of its stores: {error}");
+            Unavailable("the store cannot be made at the moment; try again".to_owned())
+        })
     }
 }

@@ -10,9 +10,11 @@ use terrace_capabilities_clock::Clock;
 use terrace_capabilities_config::Config as Values;
 use terrace_capabilities_events::Events;
 use terrace_capabilities_http::{Http, System};
+use terrace_capabilities_keyvalue::KeyValue;
 use terrace_capabilities_log::Log as LogCapability;
 use terrace_capabilities_password::{Hasher, Password};
 use terrace_capabilities_random::Random;
+use terrace_capabilities_schedule::Schedule;
 use terrace_capabilities_secrets::{Sealer, Secrets as SecretsCapability};
 use terrace_capabilities_sql::Sql;
 use terrace_capabilities_token::Token;
@@ -23,6 +25,7 @@ use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator, Pl
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_live::Live;
 use terrace_events_log::{Bell, Log, Retention, poll};
+use terrace_events_schedule::Scheduler;
 use terrace_ground_ids::TenantId;
 use terrace_ground_telemetry::Meters;
 use terrace_ground_token::Keys;
@@ -31,7 +34,7 @@ use tracing::{info, warn};
 
 use super::{
     Options,
-    adapters::{Hosts, LiveStreams},
+    adapters::{Hosts, LiveStreams, OwnTables},
     calls::ThroughGateway,
     control::Plane,
     deliver::{Delivery, ServiceHooks},
@@ -51,6 +54,7 @@ pub(crate) struct Node {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) control: axum::Router,
     pub(crate) internal: axum::Router,
+    pub(crate) metering: Arc<Metering>,
     closing: terrace_control::State,
 }
 
@@ -85,6 +89,7 @@ impl Node {
         let capabilities: Vec<Arc<dyn Capability>> = vec![
             Arc::new(sql),
             Arc::new(Events),
+            Arc::new(Schedule),
             Arc::new(Clock),
             Arc::new(LogCapability),
             Arc::new(Password::new(Arc::new(Hasher::new(
@@ -97,6 +102,11 @@ impl Node {
             Arc::new(Values::new(settings.clone())),
             Arc::new(Random),
             Arc::new(Cache::new(cache.clone())),
+            Arc::new(KeyValue::new(
+                config.keyvalue.clone(),
+                router.clone(),
+                Arc::new(OwnTables(directory.clone())),
+            )),
         ];
         let mut engine_config = config.engine.clone();
         engine_config
@@ -131,10 +141,16 @@ impl Node {
             log.clone(),
             bell.clone(),
             Streams::new(directory.clone()),
-            deliver,
+            deliver.clone(),
             Subscriptions::new(),
         ));
         deployments.subscribe(dispatcher.clone()).await;
+        let scheduler = Arc::new(Scheduler::new(
+            config.schedule.clone(),
+            Streams::new(directory.clone()),
+            deliver,
+        ));
+        deployments.recur(scheduler.clone()).await;
 
         // The control plane.
         let metering = Metering::new(engine.clone(), directory.clone(), bell.clone());
@@ -152,6 +168,7 @@ impl Node {
 
         tokio::spawn(poll(log.clone(), bell, terrace_events_log::Config::default()));
         tokio::spawn(dispatcher.run());
+        tokio::spawn(scheduler.run());
         tokio::spawn(metering.clone().run());
         tokio::spawn(forget_old_events(log));
         tokio::spawn(follow_tenants(directory.clone(), router, live, cache));
@@ -159,7 +176,8 @@ impl Node {
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
-            internal: terrace_control::internal(state.clone()).merge(scraped(metering)),
+            internal: terrace_control::internal(state.clone()).merge(scraped(metering.clone())),
+            metering,
             closing: state,
         })
     }

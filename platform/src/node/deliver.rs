@@ -1,4 +1,4 @@
-//! What the platform itself asks of services: take an event, greet a tenant.
+//! What the platform itself asks of services: take an event, do a job, greet a tenant.
 
 use std::sync::Arc;
 
@@ -10,12 +10,13 @@ use terrace_compute_gateway::Gateway;
 use terrace_data_tenancy::{Directory, Hooks, State, Tenant};
 use terrace_events_dispatch::{Deliver, DeliverError};
 use terrace_events_log::Event;
+use terrace_events_schedule::{Job, Work};
 use terrace_ground_error::Code;
 use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
 
 use super::{adapters::facts, deployments::Deployments, manifest::Hook};
 
-/// Events to the services that consume them.
+/// Events to the services that consume them, jobs to those that scheduled them.
 pub(crate) struct Delivery {
     directory: Arc<Directory>,
     gateway: Arc<Gateway>,
@@ -46,9 +47,41 @@ impl Deliver for Delivery {
             return Err(DeliverError::Paused);
         }
         let body = Bytes::from(event.to_json());
+        self.post(service, tenant, "/_terrace/events", body, Some(event.seq))
+            .await
+    }
+}
+
+#[async_trait]
+impl Work for Delivery {
+    async fn work(&self, service: &ServiceName, tenant: &TenantId, job: &Job) -> Result<(), DeliverError> {
+        let view = self.directory.tenants();
+        let tenant = view
+            .by_id(tenant)
+            .filter(|tenant| tenant.state == State::Active)
+            .ok_or(DeliverError::Paused)?;
+        let payload: Value = serde_json::from_str(&job.payload).unwrap_or(Value::Null);
+        let body = json!({
+            "id": job.id, "name": job.name, "key": job.key, "payload": payload,
+            "due_at": job.due_at, "attempt": job.attempt,
+        });
+        let body = Bytes::from(body.to_string());
+        self.post(service, tenant, "/_terrace/jobs", body, None).await
+    }
+}
+
+impl Delivery {
+    async fn post(
+        &self,
+        service: &ServiceName,
+        tenant: &Tenant,
+        path: &str,
+        body: Bytes,
+        delivery: Option<u64>,
+    ) -> Result<(), DeliverError> {
         let answer = self
             .gateway
-            .internal(facts(tenant), service, "/_terrace/events", body, Some(event.seq))
+            .internal(facts(tenant), service, path, body, delivery)
             .await;
         match answer {
             Ok(response) if response.status().is_success() => Ok(()),

@@ -3,7 +3,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +22,7 @@ use terrace_data_guard::Seal;
 use terrace_data_router::Router;
 use terrace_data_tenancy::{Directory, Service};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
+use terrace_events_schedule::{Recurring, Scheduler};
 use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
 use tokio::sync::Mutex;
 use tracing::{error, info};
@@ -54,7 +58,9 @@ pub(crate) struct Deployments {
     /// Of what is served, for those who must not wait until something is loaded.
     manifests: ArcSwap<HashMap<ReleaseId, Arc<Manifest>>>,
     dispatcher: OnceLock<Arc<Dispatcher>>,
+    scheduler: OnceLock<Arc<Scheduler>>,
     sql_seals: SqlSeals,
+    is_started: AtomicBool,
 }
 
 /// What seals a release: the lists of the `sql` capability, and the router whose guard checks them.
@@ -113,10 +119,13 @@ impl Deployments {
             table: Mutex::default(),
             manifests: ArcSwap::default(),
             dispatcher: OnceLock::new(),
+            scheduler: OnceLock::new(),
             sql_seals,
+            is_started: AtomicBool::new(false),
         });
         // What cannot be loaded is answered with `service-unavailable`, and tried again.
         let mut is_complete = deployments.apply().await.context("load the services")?;
+        deployments.is_started.store(true, Ordering::Relaxed);
         let following = deployments.clone();
         let mut changes = following.directory.changes();
         tokio::spawn(async move {
@@ -143,6 +152,13 @@ impl Deployments {
         let table = self.table.lock().await;
         dispatcher.subscribe(table.subscriptions());
         let _ = self.dispatcher.set(dispatcher);
+    }
+
+    /// The scheduler learns what is done again and again, now and after each change.
+    pub(crate) async fn recur(&self, scheduler: Arc<Scheduler>) {
+        let table = self.table.lock().await;
+        scheduler.recur(table.recurring());
+        let _ = self.scheduler.set(scheduler);
     }
 
     /// Routes requests to the directory's current releases and canaries. What did not change is not
@@ -180,6 +196,9 @@ impl Deployments {
         table.replace(services, needed);
         if let Some(dispatcher) = self.dispatcher.get() {
             dispatcher.subscribe(table.subscriptions());
+        }
+        if let Some(scheduler) = self.scheduler.get() {
+            scheduler.recur(table.recurring());
         }
         let mut trials = std::mem::take(&mut table.trials);
         trials.begin(&table.services, |id| table.find(id).map(|one| one.deployed.clone()));
@@ -328,6 +347,7 @@ impl Deployments {
             }
             None => None,
         };
+        let is_compiled = compiled.is_some();
         let release = match compiled {
             Some(release) => release,
             // Only now: a node that has compiled it needs no object store to start.
@@ -336,7 +356,11 @@ impl Deployments {
                 self.engine.load(manifest.spec(id.clone(), component)).await?
             }
         };
-        warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
+        // What is compiled has answered before it was ever served. At a start nobody waits for it to do
+        // so again.
+        if !is_compiled || self.is_started.load(Ordering::Relaxed) {
+            warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
+        }
         let deployed = Arc::new(Deployed {
             service: facts.release.service,
             release,
@@ -368,14 +392,24 @@ impl Table {
         self.services = services;
     }
 
+    /// What is served to most tenants.
+    fn current(&self) -> impl Iterator<Item = &Loaded> {
+        self.services
+            .iter()
+            .filter_map(|service| self.loaded.get(service.current.as_ref()?))
+    }
+
+    /// The `[[schedule]]` of what is served. A manifest that could not be read was no release.
+    fn recurring(&self) -> Vec<Recurring> {
+        self.current()
+            .flat_map(|one| one.manifest.recurring().unwrap_or_default())
+            .collect()
+    }
+
     /// By the current releases. What only a canary consumes is delivered from its promotion on: until
     /// then most tenants have a release that would not know what to do with it.
     fn subscriptions(&self) -> Subscriptions {
-        let current = self
-            .services
-            .iter()
-            .filter_map(|service| self.loaded.get(service.current.as_ref()?));
-        let consumers = current.filter(|one| !one.manifest.consumes.is_empty());
+        let consumers = self.current().filter(|one| !one.manifest.consumes.is_empty());
         consumers
             .map(|one| {
                 let kinds = one.manifest.consumes.iter().cloned().collect();

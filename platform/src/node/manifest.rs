@@ -1,13 +1,16 @@
 //! `service.toml`: what a service asks for.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use terrace_capabilities_config as config;
 use terrace_capabilities_http::Rules;
+use terrace_capabilities_keyvalue::Stores;
 use terrace_capabilities_secrets as secrets;
 use terrace_compute_engine::{Isolation, Limits, ReleaseSpec, Shared};
+use terrace_events_outbox::check_name;
+use terrace_events_schedule::{Cron, CronError, Recurring};
 use terrace_ground_ids::{ReleaseId, ServiceName};
 
 /// A service's manifest. Every key but `name` has a default; an unknown one is an error.
@@ -53,9 +56,28 @@ pub(crate) struct Manifest {
     /// The plain values that it may read.
     #[serde(default)]
     pub(crate) config: config::Names,
+    /// The stores that it may open by `wasi:keyvalue`.
+    #[serde(default)]
+    pub(crate) keyvalue: Stores,
+    /// What is done again and again, for each tenant.
+    #[serde(default)]
+    pub(crate) schedule: Vec<Line>,
 }
 
-/// Names of secrets, or of plain values, that a manifest may list.
+/// A `[[schedule]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Line {
+    /// Five fields, in UTC: `0 3 * * *`.
+    pub(crate) cron: String,
+    /// What is to be done: `report.send`.
+    pub(crate) job: String,
+}
+
+/// Lines of `[[schedule]]` in one manifest.
+const LINES_MAX: usize = 16;
+
+/// Names of secrets, of plain values, or of stores, that a manifest may list.
 const NAMES_MAX: usize = 256;
 
 /// A moment of a tenant's life.
@@ -79,6 +101,8 @@ impl Manifest {
             ("[http]", "http", manifest.http.is_empty()),
             ("secrets", "secrets", manifest.secrets.0.is_empty()),
             ("config", "config", manifest.config.0.is_empty()),
+            ("keyvalue", "keyvalue", manifest.keyvalue.0.is_empty()),
+            ("[[schedule]]", "schedule", manifest.schedule.is_empty()),
         ];
         for (section, capability, is_empty) in sections {
             if !is_empty && !manifest.capabilities.iter().any(|listed| listed == capability) {
@@ -87,7 +111,12 @@ impl Manifest {
                 ));
             }
         }
-        for (section, names) in [("secrets", &manifest.secrets.0), ("config", &manifest.config.0)] {
+        let lists = [
+            ("secrets", &manifest.secrets.0),
+            ("config", &manifest.config.0),
+            ("keyvalue", &manifest.keyvalue.0),
+        ];
+        for (section, names) in lists {
             if names.len() > NAMES_MAX {
                 return Err(format!(
                     "`{section}` lists {} names; at most {NAMES_MAX} are possible",
@@ -95,7 +124,36 @@ impl Manifest {
                 ));
             }
         }
+        manifest.recurring()?;
         Ok(manifest)
+    }
+
+    /// Its lines of `[[schedule]]`.
+    pub(crate) fn recurring(&self) -> Result<Vec<Recurring>, String> {
+        if self.schedule.len() > LINES_MAX {
+            return Err(format!(
+                "there are {} `[[schedule]]`; at most {LINES_MAX} are possible",
+                self.schedule.len()
+            ));
+        }
+        let mut known = HashSet::new();
+        let line = |line: &Line| {
+            let wrong = |message: String| format!("`[[schedule]]`: {message}");
+            check_name(&line.job).map_err(|error| wrong(error.to_string()))?;
+            let cron: Cron = line.cron.parse().map_err(|error: CronError| wrong(error.to_string()))?;
+            Ok(Recurring {
+                service: self.name.clone(),
+                name: line.job.clone(),
+                cron,
+            })
+        };
+        let lines: Vec<Recurring> = self.schedule.iter().map(line).collect::<Result<_, String>>()?;
+        for line in &lines {
+            if !known.insert(line.name.clone()) {
+                return Err(format!("`[[schedule]]`: `{}` is there twice", line.name));
+            }
+        }
+        Ok(lines)
     }
 
     /// What the engine needs to load a release with this manifest.
@@ -104,6 +162,7 @@ impl Manifest {
         grants.insert(Arc::new(self.http.clone()));
         grants.insert(Arc::new(self.secrets.clone()));
         grants.insert(Arc::new(self.config.clone()));
+        grants.insert(Arc::new(self.keyvalue.clone()));
         ReleaseSpec {
             id,
             service: self.name.clone(),
@@ -142,6 +201,32 @@ mod tests {
         assert!(error.contains("add \"secrets\""), "{error}");
         let text = "name = \"tasks\"\n[http]\nallow = [\"api.example.com\"]\n";
         assert!(Manifest::parse(text).unwrap_err().contains("add \"http\""));
+    }
+
+    #[test]
+    fn a_schedule_that_nobody_could_keep_is_an_error() {
+        let parse = |lines: &str| {
+            let text = format!("name = \"tasks\"\ncapabilities = [\"schedule\"]\n{lines}");
+            Manifest::parse(&text).map(|manifest| manifest.recurring().unwrap().len())
+        };
+        let line = |cron: &str, job: &str| format!("[[schedule]]\ncron = \"{cron}\"\njob = \"{job}\"\n");
+        assert_eq!(parse(&line("0 3 * * *", "report.send")), Ok(1));
+        for (lines, says) in [
+            (line("0 3 * *", "a"), "five fields"),
+            (line("0 0 30 2 *", "a"), "no such day"),
+            (line("0 3 * * *", "Not a name"), "is not a job's name"),
+            (line("0 3 * * *", "a").repeat(2), "`a` is there twice"),
+            (
+                (0..17).map(|number| line("0 3 * * *", &format!("a{number}"))).collect(),
+                "at most 16",
+            ),
+            ("[[schedule]]\ncron = \"0 3 * * *\"\n".to_owned(), "missing field `job`"),
+        ] {
+            let error = parse(&lines).unwrap_err();
+            assert!(error.contains(says), "{says}: {error}");
+        }
+        let text = format!("name = \"tasks\"\n{}", line("0 3 * * *", "a"));
+        assert!(Manifest::parse(&text).unwrap_err().contains("add \"schedule\""));
     }
 
     #[test]

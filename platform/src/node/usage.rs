@@ -16,10 +16,13 @@ use tracing::warn;
 
 use super::metrics::Counted;
 
-/// How often usage is written. What a killed node had not written yet is lost: at most so much.
+/// How often usage is written. What a killed node had not written yet is lost: at most so much. One that
+/// is stopped writes it first.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// How often hours that are over are looked for.
 const PUBLISH_EVERY: Duration = Duration::from_secs(60);
+/// How often hours that nobody asks for any more are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long hours are kept, in days: a year of bills, and a month to argue about the last one.
 const KEPT_DAYS: u32 = 400;
 /// Pairs of tenant and service that metrics show, those with the most processor time: a scraper keeps
@@ -47,25 +50,39 @@ impl Metering {
         })
     }
 
-    /// Writes and tells, for as long as the node runs.
+    /// Writes and tells, for as long as the node runs. Telling ten thousand tenants takes a while: what
+    /// gathers meanwhile is written all the same.
     pub(crate) async fn run(self: Arc<Self>) {
+        tokio::join!(self.write_on(), self.publish_on());
+    }
+
+    async fn write_on(&self) {
         let mut write = tokio::time::interval(WRITE_EVERY);
-        let mut publish = tokio::time::interval(PUBLISH_EVERY);
-        let mut forget = tokio::time::interval(Duration::from_secs(3600));
         let mut was_away = false;
         loop {
-            let done = tokio::select! {
-                _ = write.tick() => self.write().await,
-                _ = publish.tick() => self.publish().await,
-                _ = forget.tick() => self.directory.forget_usage(KEPT_DAYS).await.map(drop),
-            };
+            write.tick().await;
+            let written = self.write().await;
             // Once, not every few seconds.
-            if let Err(error) = &done
+            if let Err(error) = &written
                 && !was_away
             {
-                warn!("Usage cannot be written and is kept until it can: {error}");
+                warn!("Usage cannot be written, and is kept until it can: {error}");
             }
-            was_away = done.is_err();
+            was_away = written.is_err();
+        }
+    }
+
+    async fn publish_on(&self) {
+        let mut publish = tokio::time::interval(PUBLISH_EVERY);
+        let mut forget = tokio::time::interval(FORGET_EVERY);
+        loop {
+            let (done, what) = tokio::select! {
+                _ = publish.tick() => (self.publish().await, "told"),
+                _ = forget.tick() => (self.directory.forget_usage(KEPT_DAYS).await.map(drop), "forgotten"),
+            };
+            if let Err(error) = done {
+                warn!("Old usage cannot be {what} now: {error}");
+            }
         }
     }
 
@@ -90,9 +107,12 @@ impl Metering {
     }
 
     fn remember(&self, taken: Vec<Account>) {
+        let view = self.directory.tenants();
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         for Account { tenant, service, usage } in taken {
-            *totals.entry((tenant, service)).or_default() += usage;
+            if view.by_id(&tenant).is_some() {
+                *totals.entry((tenant, service)).or_default() += usage;
+            }
         }
         if totals.len() > REMEMBERED_MAX {
             // The half that used the least. A counter that begins again is something scrapers know.

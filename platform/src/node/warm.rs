@@ -15,21 +15,28 @@ use terrace_ground_ids::{RequestId, TenantId};
 /// How long the first answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks `GET /_terrace/ready`, for a tenant that does not exist: nobody's data can be touched. Any
+/// A tenant that does not exist: it has no data to touch, and what it uses is nobody's.
+///
+/// # Errors
+/// Never, as long as its name is a slug.
+pub(crate) fn nobody() -> Result<TenantFacts, String> {
+    Ok(TenantFacts {
+        id: TenantId::random(),
+        slug: "nobody".parse().map_err(|error| format!("{error}"))?,
+        name: "Nobody".to_owned(),
+        plan: String::new(),
+    })
+}
+
+/// Asks `GET /_terrace/ready`, for [`nobody`]. Any
 /// answer below 500 will do; a service that has no such path says 404, and runs all the same. A service
 /// that wants a say answers 503 there.
 ///
 /// # Errors
 /// A sentence: it trapped, did not answer in time, or says that it is not ready.
 pub(crate) async fn up(engine: &Engine, release: &Arc<Release>) -> Result<(), String> {
-    let nobody = TenantFacts {
-        id: TenantId::random(),
-        slug: "nobody".parse().map_err(|error| format!("{error}"))?,
-        name: "Nobody".to_owned(),
-        plan: String::new(),
-    };
     let invocation = Invocation {
-        tenant: Arc::new(nobody),
+        tenant: Arc::new(nobody()?),
         service: release.service().clone(),
         release: release.id().clone(),
         caller: None,

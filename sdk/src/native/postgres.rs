@@ -11,6 +11,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use argon2::{
@@ -44,11 +45,25 @@ pub struct Published {
     pub data: serde_json::Value,
 }
 
+/// A job that a committed transaction scheduled, and that none took back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scheduled {
+    /// `reminder.send`
+    pub name: String,
+    /// Empty for none.
+    pub key: String,
+    /// What the service said.
+    pub payload: serde_json::Value,
+    /// How long after the commit it is due.
+    pub delay: Duration,
+}
+
 /// The host. Cheap to clone.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool,
     published: Arc<Mutex<Vec<Published>>>,
+    scheduled: Arc<Mutex<Vec<Scheduled>>>,
     services: HashMap<String, Router>,
     /// For a sealed service: what it says is written down.
     recorder: Option<Arc<Recorder>>,
@@ -79,6 +94,7 @@ impl Postgres {
         let host = Self {
             pool,
             published: Arc::default(),
+            scheduled: Arc::default(),
             services: HashMap::new(),
             recorder: Recorder::of(service).map_err(other)?.map(Arc::new),
             memory: Memory::new(),
@@ -127,6 +143,12 @@ impl Postgres {
         if let Some(recorder) = &self.recorder {
             recorder.see(statement);
         }
+    }
+
+    /// The jobs that wait after what was committed so far, in order. Nobody does them here: a test calls
+    /// the handler itself, with a POST to `/_terrace/jobs`.
+    pub fn scheduled(&self) -> Vec<Scheduled> {
+        self.scheduled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn connection(&self) -> Result<Object, Error> {

@@ -103,6 +103,14 @@ impl Transaction {
         self.0.publish(kind, topic, data)
     }
 
+    pub(crate) fn after(&mut self, name: &str, key: &str, payload: String, delay_ms: u64) -> Result<(), Error> {
+        self.0.after(name, key, payload, delay_ms)
+    }
+
+    pub(crate) fn cancel(&mut self, name: &str, key: &str) -> Result<(), Error> {
+        self.0.cancel(name, key)
+    }
+
     pub(crate) async fn commit(self) -> Result<(), Error> {
         self.0.commit().await
     }

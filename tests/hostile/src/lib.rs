@@ -1,6 +1,8 @@
 //! A service that misbehaves on request. The laws ask it to, and look at who else notices.
 
+mod later;
 mod outside;
+mod standards;
 
 use terrace_sdk::{axum::body::Body, axum::response::Response, db, prelude::*};
 
@@ -297,7 +299,11 @@ pub fn router() -> Router {
         outside::randomness,
         outside::fill_cache,
         outside::read_cache,
+        later::schedule_any,
+        standards::keyvalue,
+        standards::postgres,
     )
+    .on_job(later::work)
 }
 
 terrace_sdk::service!(router);
@@ -306,6 +312,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 19);
+        assert_eq!(super::contract().paths.paths.len(), 22);
     }
 }

@@ -282,6 +282,39 @@ async fn beyond_its_concurrency_and_queue_a_tenant_is_refused_and_others_are_not
 }
 
 #[tokio::test]
+async fn all_tenants_together_have_a_share_of_the_node_with_one_service() {
+    let engine = engine();
+    let limits = Limits {
+        service_concurrency: 2,
+        wall_ms: 400,
+        ..Limits::default()
+    };
+    let spec = |work: &str| ReleaseSpec { limits, ..spec(work) };
+    let waiting = engine.load(spec("(call $wait)")).await.unwrap();
+    let tenants = [tenant(), tenant(), tenant()];
+    let held: Vec<_> = tenants[..2]
+        .iter()
+        .map(|tenant| {
+            let (engine, waiting, tenant) = (engine.clone(), waiting.clone(), tenant.clone());
+            tokio::spawn(async move { ask(&engine, &waiting, &tenant).await })
+        })
+        .collect();
+    while engine.stats().in_flight < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&engine, &waiting, &tenants[2]).await, Err(Fault::Overloaded));
+    // Another service is another share.
+    let other = engine.load(spec(ANSWER)).await.unwrap();
+    assert_eq!(ask(&engine, &other, &tenants[2]).await, Ok(201));
+    for request in held {
+        assert_eq!(request.await.unwrap(), Err(Fault::WallLimit));
+    }
+    quiet(&engine).await;
+    // The places are free again.
+    assert_eq!(ask(&engine, &waiting, &tenants[2]).await, Err(Fault::WallLimit));
+}
+
+#[tokio::test]
 async fn a_guest_stops_when_nobody_waits_for_its_answer() {
     let engine = engine();
     let release = engine.load(spec("(call $wait)")).await.unwrap();

@@ -122,6 +122,9 @@ impl Ends {
     }
 }
 
+/// Where a tenant has rows beside its schemas; they are followed, too. `principal` has others at each end.
+pub(super) const TABLES: [&str; 7] = ["log", "stream", "cursor", "dead_letter", "job", "pending", "mark"];
+
 /// A slot that nobody reads keeps the log from being removed.
 pub(super) async fn drop_slot(source: &impl GenericClient, name: &str) -> Result<(), Error> {
     source
@@ -150,7 +153,7 @@ async fn remove_from(pool: &Pool, tenant: &TenantId) -> Result<schemas::Removed,
 }
 
 pub(super) async fn forget_streams(client: &impl GenericClient, tenant: &TenantId) -> Result<(), Error> {
-    for table in ["log", "stream", "cursor", "dead_letter", "mark"] {
+    for table in TABLES {
         client
             .execute(
                 &format!("DELETE FROM terrace_events.{table} WHERE tenant_id = $1"),

@@ -14,9 +14,9 @@ use tokio_postgres::GenericClient;
 
 use super::{
     Ends,
-    leave::{drop_slot, forget_streams},
+    leave::{TABLES, drop_slot, forget_streams},
 };
-use crate::{Directory, Error, Step, archive::quoted, homes, lifecycle::Operation, schemas, shape, view};
+use crate::{Directory, Error, Step, archive::quoted, homes, lifecycle::Operation, schemas, shape, tables, view};
 
 /// Between two looks at the first copy.
 const COPY_EVERY: Duration = Duration::from_millis(50);
@@ -44,6 +44,9 @@ impl Directory {
             }
         }
         let transaction = target.transaction().await?;
+        for (service, _) in here.iter().filter(|(_, there)| there.has_keyvalue) {
+            tables::make(&transaction, tenant, service, tables::KEYVALUE).await?;
+        }
         let mut tables = Vec::new();
         for service in &services {
             let schema = tenant.schema(service);
@@ -99,7 +102,7 @@ impl Directory {
                     &[&tenant.as_str()],
                 )
                 .await?;
-            let mut published: Vec<String> = ["log", "stream", "cursor", "dead_letter", "mark"]
+            let mut published: Vec<String> = TABLES
                 .map(|table| format!("terrace_events.{table} WHERE (tenant_id = '{tenant}')"))
                 .to_vec();
             let rows = transaction
@@ -227,14 +230,17 @@ impl Ends {
 #[derive(PartialEq, Eq)]
 struct Standing {
     is_ready: bool,
+    /// The tables that no migration makes.
+    has_keyvalue: bool,
     migrations: Vec<(i32, String)>,
 }
 
 async fn standing(client: &impl GenericClient, tenant: &TenantId) -> Result<BTreeMap<ServiceName, Standing>, Error> {
     let rows = client
         .query(
-            "SELECT p.service, p.ready_at IS NOT NULL, array_remove(array_agg(m.number ORDER BY m.number), NULL), array_remove(array_agg(m.sha256 ORDER BY m.number), NULL)
-             FROM terrace_events.principal p LEFT JOIN terrace.migration m ON m.schema = p.role WHERE p.tenant_id = $1 GROUP BY p.service, p.ready_at",
+            "SELECT p.service, p.ready_at IS NOT NULL, array_remove(array_agg(m.number ORDER BY m.number), NULL), array_remove(array_agg(m.sha256 ORDER BY m.number), NULL),
+                    to_regclass(format('%I.terrace_keyvalue', p.role)) IS NOT NULL
+             FROM terrace_events.principal p LEFT JOIN terrace.migration m ON m.schema = p.role WHERE p.tenant_id = $1 GROUP BY p.role",
             &[&tenant.as_str()],
         )
         .await?;
@@ -243,6 +249,7 @@ async fn standing(client: &impl GenericClient, tenant: &TenantId) -> Result<BTre
             let (numbers, hashes): (Vec<i32>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
             let standing = Standing {
                 is_ready: row.try_get(1)?,
+                has_keyvalue: row.try_get(4)?,
                 migrations: numbers.into_iter().zip(hashes).collect(),
             };
             Ok((view::parsed(row, 0, "service name")?, standing))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use terrace_data_router::Value;
 use terrace_data_tenancy::{
-    ARCHIVE_PART_BYTES_MAX, Directory, Error, Kind, NewImport, Standing, State, Step,
+    ARCHIVE_PART_BYTES_MAX, Directory, Error, KEYVALUE, Kind, NewImport, Standing, State, Step,
     testing::{TestHooks, World, deadline, principal, was_stopped},
 };
 use terrace_events_outbox::{NewEvent, epilogue};
@@ -62,6 +62,17 @@ pub(crate) async fn fill(world: &World, tenant: &TenantId, boards: usize) {
          DELETE FROM \"{schema}\".empty;
          INSERT INTO terrace_events.cursor (service, tenant_id, seq, attempts, error) VALUES ('billing', '{tenant}', 2, 3, 'a\tb');
          INSERT INTO terrace_events.dead_letter (service, tenant_id, seq, type, topic, data, at, error, attempts) VALUES ('billing', '{tenant}', 1, 'a', '', '1', now(), '', 8)"
+    );
+    world.admin().await.batch_execute(&sql).await.unwrap();
+    // Tables that no migration makes.
+    world
+        .directory
+        .make_tables(tenant, &"odd".parse().unwrap(), KEYVALUE)
+        .await
+        .unwrap();
+    let sql = format!(
+        "INSERT INTO \"{schema}\".terrace_keyvalue VALUES ('default', 'k', '\\x00', 1);
+         UPDATE \"{schema}\".terrace_keyvalue_usage SET keys = 1, bytes = 2, version = 1"
     );
     world.admin().await.batch_execute(&sql).await.unwrap();
 }

@@ -15,7 +15,7 @@ use terrace_data_tenancy::{
     Directory, Error, Kind, NewTenant, Standing, Step,
     testing::{MOVABLE, TestHooks, World, deadline, new_tenant, principal, second},
 };
-use terrace_events_outbox::{NewEvent, epilogue};
+use terrace_events_outbox::{Effect, NewEvent, NewJob, epilogue_of};
 use terrace_ground_ids::{ClusterName, TenantId};
 
 use crate::archive::{export, fill};
@@ -59,8 +59,11 @@ async fn write(router: Router, tasks: Principal, ledger: Arc<Ledger>, writer: us
                     .await?;
             }
             transaction.query(sql, &[Value::Text(title.clone())]).await?;
-            let event = NewEvent::new("board.created", "", "{}").unwrap();
-            transaction.commit(&epilogue(&[event], None)).await
+            let mut effects = vec![Effect::Event(NewEvent::new("board.created", "", "{}").unwrap())];
+            if number % 8 == 0 {
+                effects.push(Effect::Job(NewJob::new("board.tidy", &title, "{}", 3_600_000).unwrap()));
+            }
+            transaction.commit(&epilogue_of(&effects, None)).await
         };
         match written.await {
             Ok(_) => {
@@ -70,6 +73,12 @@ async fn write(router: Router, tasks: Principal, ledger: Arc<Ledger>, writer: us
             Err(error) => ledger.failures.lock().unwrap().push(format!("{title}: {error:?}")),
         }
     }
+}
+
+/// Whether the board came with a job.
+fn is_scheduled(title: &str) -> bool {
+    let number: Option<usize> = title.split_once(' ').and_then(|(_, number)| number.parse().ok());
+    number.is_some_and(|number| number % 8 == 0)
 }
 
 async fn titles(world: &World, tasks: &Principal) -> Vec<String> {
@@ -108,6 +117,8 @@ async fn is_clean(scratch: &Scratch, tenant: &TenantId) {
         format!("SELECT count(*) FROM terrace.migration WHERE starts_with(schema, '{tenant}_')"),
         format!("SELECT count(*) FROM terrace_events.stream WHERE tenant_id = '{tenant}'"),
         format!("SELECT count(*) FROM terrace_events.log WHERE tenant_id = '{tenant}'"),
+        format!("SELECT count(*) FROM terrace_events.job WHERE tenant_id = '{tenant}'"),
+        format!("SELECT count(*) FROM terrace_events.pending WHERE tenant_id = '{tenant}'"),
         format!("SELECT count(*) FROM terrace_events.principal WHERE tenant_id = '{tenant}'"),
         "SELECT count(*) FROM terrace_events.mark".to_owned(),
         "SELECT count(*) FROM pg_replication_slots".to_owned(),
@@ -168,6 +179,12 @@ async fn a_tenant_that_is_moved_while_it_writes_loses_nothing_and_doubles_nothin
         there.len(),
         told.len()
     );
+    // So are the jobs, and the count of them; and one more does not meet the number of another.
+    let jobs = "SELECT array_agg(j.key ORDER BY j.key), max(p.jobs) FROM terrace_events.job j JOIN terrace_events.pending p ON p.tenant_id = j.tenant_id WHERE j.tenant_id = $1";
+    let row = world.admin().await.query_one(jobs, &[&id.as_str()]).await.unwrap();
+    let scheduled: Vec<String> = told.iter().filter(|title| is_scheduled(title)).cloned().collect();
+    assert_eq!(row.get::<_, Vec<String>>(0), scheduled);
+    assert_eq!(usize::try_from(row.get::<_, i64>(1)).unwrap(), scheduled.len());
     // The stream is dense, and each board has one event.
     let sql = "SELECT (SELECT count(*) FROM terrace_events.log WHERE tenant_id = s.tenant_id), last_seq - first_seq + 1, last_seq FROM terrace_events.stream s WHERE tenant_id = $1";
     let row = world.admin().await.query_one(sql, &[&id.as_str()]).await.unwrap();

@@ -59,11 +59,15 @@ async fn events(world: &World, tenant: &TenantId) -> Vec<(i64, String, serde_jso
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_add_to_the_same_hour_and_the_sum_is_the_sum() {
     let world = World::new().await;
-    let (one, two) = (TenantId::random(), TenantId::random());
+    let (one, two) = (
+        world.tenant("one").await.id.clone(),
+        world.tenant("two").await.id.clone(),
+    );
     let (first, second) = (&world.directory, world.another_node().await);
     first.add_usage(&[]).await.unwrap();
     for round in 0..10 {
-        let mine = [usage(&one, "tasks", 3, 10 + round), usage(&two, "tasks", 1, 5)];
+        let nobody = usage(&TenantId::random(), "tasks", 9, 9);
+        let mine = [usage(&one, "tasks", 3, 10 + round), usage(&two, "tasks", 1, 5), nobody];
         let theirs = [usage(&two, "tasks", 1, 7), usage(&one, "tasks", 2, 1)];
         let (a, b) = tokio::join!(first.add_usage(&mine), second.add_usage(&theirs));
         a.unwrap();
@@ -97,11 +101,13 @@ async fn an_hour_that_is_over_is_told_once_to_its_own_tenant() {
         world.tenant("two").await.id.clone(),
     );
     let directory = &world.directory;
+    let gone = world.tenant("gone").await.id.clone();
+    directory.delete_tenant(&gone, "Olga").await.unwrap();
     let all = [
         usage(&one, "tasks", 3, 10),
         usage(&one, "billing", 1, 10),
         usage(&two, "tasks", 5, 10),
-        usage(&TenantId::random(), "tasks", 7, 10),
+        usage(&gone, "tasks", 7, 10),
     ];
     directory.add_usage(&all).await.unwrap();
     assert_eq!(directory.publish_usage().await.unwrap(), None, "the hour goes on");

@@ -364,6 +364,11 @@ impl Walk {
                 &all,
             ),
             (
+                "a job is nobody's",
+                "SELECT count(*) FROM (SELECT tenant_id FROM terrace_events.job UNION ALL SELECT tenant_id FROM terrace_events.pending) j WHERE tenant_id <> ALL($1)",
+                &all,
+            ),
+            (
                 "a principal is nobody's",
                 "SELECT count(*) FROM terrace_events.principal WHERE tenant_id <> ALL($1)",
                 &all,

@@ -11,10 +11,10 @@ use terrace_contracts_openapi::Contract;
 use terrace_control::{Error, InvocationResult, LogFilter, LogLevel, NewInvocation, Subject};
 use terrace_data_tenancy::State;
 use terrace_ground_error::Problem;
-use terrace_ground_ids::{ReleaseId, RequestId, ServiceName, TenantId};
+use terrace_ground_ids::{ReleaseId, RequestId, ServiceName};
 
 use super::{Plane, invalid};
-use crate::node::{adapters::facts, logs, manifest::Manifest};
+use crate::node::{adapters::facts, logs, manifest::Manifest, warm};
 
 /// A contract without operations: what runs by hand need not declare any.
 const NO_CONTRACT: &[u8] = br#"{"openapi":"3.1.0","paths":{}}"#;
@@ -67,12 +67,7 @@ impl Plane {
             }
             Subject::Bundle(manifest, component) => {
                 let deployed = self.undeployed(service, &manifest, component).await?;
-                let nobody = TenantFacts {
-                    id: TenantId::random(),
-                    slug: "nobody".parse().map_err(|_| Error::Internal("no slug".into()))?,
-                    name: "Nobody".to_owned(),
-                    plan: String::new(),
-                };
+                let nobody = warm::nobody().map_err(|message| Error::Internal(message.into()))?;
                 let ran = self
                     .run_by_hand(&deployed, Arc::new(nobody), caller, request, true)
                     .await;

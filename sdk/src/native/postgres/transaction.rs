@@ -1,11 +1,11 @@
 //! A transaction of the native host.
 
-use std::{collections::VecDeque, sync::PoisonError};
+use std::{collections::VecDeque, sync::PoisonError, time::Duration};
 
 use async_trait::async_trait;
 use deadpool_postgres::Object;
 
-use super::{Postgres, Published, from_postgres, other, run};
+use super::{Postgres, Published, Scheduled, from_postgres, other, run};
 use crate::{
     db::{Error, Rows, Value},
     native::HostTransaction,
@@ -17,8 +17,10 @@ pub(super) struct Transaction {
     client: Option<Object>,
     host: Postgres,
     events: Vec<Published>,
-    /// How many events there were at each savepoint.
-    marks: Vec<usize>,
+    /// A job, or the name and key of one that is taken back.
+    jobs: Vec<Result<Scheduled, (String, String)>>,
+    /// How many events and jobs there were at each savepoint.
+    marks: Vec<(usize, usize)>,
     scans: Vec<VecDeque<Rows>>,
 }
 
@@ -28,6 +30,7 @@ impl Transaction {
             client: Some(client),
             host: host.clone(),
             events: Vec::new(),
+            jobs: Vec::new(),
             marks: Vec::new(),
             scans: Vec::new(),
         }
@@ -62,7 +65,7 @@ impl HostTransaction for Transaction {
     async fn savepoint(&mut self) -> Result<u32, Error> {
         let number = u32::try_from(self.marks.len() + 1).map_err(other)?;
         self.utility(&format!("SAVEPOINT s{number}")).await?;
-        self.marks.push(self.events.len());
+        self.marks.push((self.events.len(), self.jobs.len()));
         Ok(number)
     }
 
@@ -71,7 +74,10 @@ impl HostTransaction for Transaction {
         let mark = usize::try_from(savepoint)
             .ok()
             .and_then(|number| self.marks.get(number.checked_sub(1)?));
-        self.events.truncate(mark.copied().unwrap_or(usize::MAX));
+        if let Some((events, jobs)) = mark.copied() {
+            self.events.truncate(events);
+            self.jobs.truncate(jobs);
+        }
         Ok(())
     }
 
@@ -112,6 +118,22 @@ impl HostTransaction for Transaction {
         Ok(())
     }
 
+    fn after(&mut self, name: &str, key: &str, payload: String, delay_ms: u64) -> Result<(), Error> {
+        let payload = serde_json::from_str(&payload).map_err(|error| Error::bad_value(error.to_string()))?;
+        self.jobs.push(Ok(Scheduled {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            payload,
+            delay: Duration::from_millis(delay_ms),
+        }));
+        Ok(())
+    }
+
+    fn cancel(&mut self, name: &str, key: &str) -> Result<(), Error> {
+        self.jobs.push(Err((name.to_owned(), key.to_owned())));
+        Ok(())
+    }
+
     async fn commit(mut self: Box<Self>) -> Result<(), Error> {
         self.client()?.batch_execute("COMMIT").await.map_err(from_postgres)?;
         drop(self.client.take());
@@ -121,6 +143,16 @@ impl HostTransaction for Transaction {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(events);
+        let jobs = std::mem::take(&mut self.jobs);
+        let mut scheduled = self.host.scheduled.lock().unwrap_or_else(PoisonError::into_inner);
+        for job in jobs {
+            let (name, key) = match &job {
+                Ok(job) => (job.name.as_str(), job.key.as_str()),
+                Err((name, key)) => (name.as_str(), key.as_str()),
+            };
+            scheduled.retain(|known| key.is_empty() || known.name != name || known.key != key);
+            scheduled.extend(job.ok());
+        }
         Ok(())
     }
 
