@@ -7,6 +7,7 @@ mod gauntlet;
 mod lifecycle;
 mod load;
 mod machine;
+mod migration;
 mod moves;
 mod native;
 mod peers;
@@ -43,6 +44,7 @@ fn main() -> Result<()> {
         "sandbox",
         "tenants",
         "lifecycle",
+        "migration",
         "moves",
         "rest",
         "many",
@@ -67,6 +69,9 @@ fn main() -> Result<()> {
         }
         if wanted("lifecycle") {
             figures.extend(lifecycle::measure().await?);
+        }
+        if wanted("migration") {
+            figures.extend(migration::measure().await?);
         }
         if wanted("moves") {
             figures.extend(moves::measure().await?);

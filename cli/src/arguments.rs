@@ -536,6 +536,9 @@ pub(crate) struct Deploy {
     /// Deploy it although clients of the served release can fail on it
     #[arg(long)]
     pub(crate) allow_breaking: bool,
+    /// Deploy it although its migrations make tenants wait, or take away what the served release uses
+    #[arg(long)]
+    pub(crate) force_migration: bool,
     /// Only for a share of the tenants (5%), or for some (acme,globex)
     #[arg(long, value_name = "WHO")]
     pub(crate) canary: Option<String>,
@@ -549,6 +552,7 @@ impl Deploy {
             dry_run: false,
             yes: false,
             allow_breaking: false,
+            force_migration: false,
             canary: None,
         }
     }

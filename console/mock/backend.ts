@@ -64,7 +64,7 @@ function facts(of: Service, release: Release): ReleaseFacts {
       asks: [...added.map((name) => ({ kind: 'capability', name })), ...(isCanary ? [{ kind: 'http', name: 'api.example.com' }] : [])],
       drops: gone.map((name) => ({ kind: 'capability', name })),
       settings: [],
-      migrations: isCanary ? [{ name: '0003_titles', takes_away: [] }] : [],
+      migrations: isCanary ? [{ name: '0003_titles', takes_away: [], makes_wait: [] }] : [],
       contract: isCanary ? [{ breaking: true, place: 'GET /api/tasks/boards', detail: 'response 200: the field `title` is gone' }] : [],
     },
   };

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
     Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, DeletedTenant, EdgeSnapshot, Error,
-    InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewCluster, NewInvocation, NewRelease,
-    NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts, ReleaseState,
-    Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice, TenantState,
-    UsageFilter, UsageReport,
+    InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewCluster, NewInvocation, NewMigrationStep,
+    NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts,
+    ReleaseState, Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice,
+    TenantState, UsageFilter, UsageReport,
 };
 use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -171,6 +171,19 @@ impl Platform for Memory {
                 kind: "capability".to_owned(),
                 name: "http".to_owned(),
             });
+        }
+        for (says, taken, waits) in [
+            ("# takes", vec!["drops `a.b`"], vec![]),
+            ("# waits", vec![], vec!["rewrites `a`: do not"]),
+        ] {
+            if new.manifest.contains(says) {
+                let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+                diff.migrations.push(NewMigrationStep {
+                    name: "0002_a".to_owned(),
+                    takes_away: owned(taken),
+                    makes_wait: owned(waits),
+                });
+            }
         }
         Ok(diff)
     }

@@ -1,7 +1,7 @@
 //! Activating a release: every tenant gets the schema and its migrations, then the pointer switches.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -40,13 +40,19 @@ const ROUNDS_MAX: usize = 20;
 const HOMES: &str = "SELECT t.id, l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
     WHERE t.state IN ('active', 'suspended') ORDER BY t.created_at, t.id";
 
-// Those of them that live on a cluster and have all of the service there.
-const READY: &str = "SELECT p.tenant_id FROM terrace_events.principal p
-    WHERE p.tenant_id = ANY($3) AND p.service = $1 AND p.ready_at IS NOT NULL
-      AND (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) >= $2";
+// Those of them that live on a cluster and have the service there; whether they have all of it.
+const READY: &str = "SELECT p.tenant_id, (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) >= $2
+    FROM terrace_events.principal p WHERE p.tenant_id = ANY($3) AND p.service = $1 AND p.ready_at IS NOT NULL";
 
 /// Tenants by the clusters where they live.
 type Homes = BTreeMap<ClusterName, Vec<TenantId>>;
+
+/// A tenant that has not all of a service.
+struct Lacking {
+    tenant: TenantId,
+    /// It has nothing of it yet, or was not greeted; otherwise only migrations are missing.
+    is_new: bool,
+}
 
 impl Directory {
     /// Migrates all tenants to `release`, then serves it. Going back to a retained release is the
@@ -121,7 +127,8 @@ impl Directory {
         // All of them first, so that a migration whose text changed is found; later only the new ones.
         // A release that everybody had was compared then: going back asks nobody who is ready.
         let mut waiting = if self.was_served(release).await? {
-            self.lacking_now(service, migrations.head()).await?
+            let lacking = self.lacking_now(service, migrations.head()).await?;
+            lacking.into_iter().map(|lacking| lacking.tenant).collect()
         } else {
             self.served().await?
         };
@@ -157,7 +164,11 @@ impl Directory {
     ) -> Result<Activation, Error> {
         let lacking = self.lacking_now(service, migrations.head()).await?;
         let asked: HashSet<&TenantId> = tenants.iter().collect();
-        let unready: Vec<TenantId> = lacking.into_iter().filter(|tenant| asked.contains(tenant)).collect();
+        let unready: Vec<TenantId> = lacking
+            .into_iter()
+            .filter(|lacking| lacking.is_new && asked.contains(&lacking.tenant))
+            .map(|lacking| lacking.tenant)
+            .collect();
         self.build_missing(service, &unready).await?;
         let report = self.apply_everywhere(tenants, migrations, progress).await?;
         if !report.is_complete() {
@@ -212,7 +223,7 @@ impl Directory {
         let homes = by_cluster(&*transaction).await?;
         let lacking = self.lacking(&homes, service, head).await?;
         if !lacking.is_empty() {
-            return Ok(lacking);
+            return Ok(lacking.into_iter().map(|lacking| lacking.tenant).collect());
         }
         // The release that goes is to blame when the platform itself takes it away.
         let blamed = switch.cause.happened == Happened::RolledBackByBudget;
@@ -280,21 +291,31 @@ impl Directory {
         Ok(())
     }
 
-    async fn lacking_now(&self, service: &ServiceName, head: u32) -> Result<Vec<TenantId>, Error> {
+    async fn lacking_now(&self, service: &ServiceName, head: u32) -> Result<Vec<Lacking>, Error> {
         let homes = by_cluster(&**self.pool.get().await?).await?;
         self.lacking(&homes, service, head).await
     }
 
     /// The tenants that have not all of the service in their homes.
-    async fn lacking(&self, homes: &Homes, service: &ServiceName, head: u32) -> Result<Vec<TenantId>, Error> {
+    async fn lacking(&self, homes: &Homes, service: &ServiceName, head: u32) -> Result<Vec<Lacking>, Error> {
         let mut lacking = Vec::new();
         for (cluster, tenants) in homes {
             let home = self.known_cluster_pool(cluster).await?.get().await?;
             let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
             let rows = home.query(READY, &[&service.as_str(), &i64::from(head), &ids]).await?;
-            let ready: HashSet<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            let unready = tenants.iter().filter(|tenant| !ready.contains(tenant.as_str()));
-            lacking.extend(unready.cloned());
+            let there: HashMap<&str, bool> = rows
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect::<Result<_, tokio_postgres::Error>>()?;
+            for tenant in tenants {
+                let has_all = there.get(tenant.as_str());
+                if has_all != Some(&true) {
+                    lacking.push(Lacking {
+                        tenant: tenant.clone(),
+                        is_new: has_all.is_none(),
+                    });
+                }
+            }
         }
         Ok(lacking)
     }

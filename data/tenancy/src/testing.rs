@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use serde_json::Value as Json;
 pub use terrace_data_embedded::testing::Scratch;
-use terrace_data_migrate::File;
+use terrace_data_migrate::{File, Progress};
 use terrace_data_router::{Principal, Router};
 use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
 use tokio_postgres::Client;
@@ -151,6 +151,16 @@ impl World {
 
     /// Uploads and activates a service with these migrations.
     pub async fn service(&self, name: &str, migrations: &[(&str, &str)]) -> ReleaseId {
+        self.service_with(name, migrations, Arc::new(|_| ())).await
+    }
+
+    /// The same, with somebody who is told how far the migrations are.
+    pub async fn service_with(
+        &self,
+        name: &str,
+        migrations: &[(&str, &str)],
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> ReleaseId {
         let release = self
             .directory
             .put_release(release(name, migrations))
@@ -158,7 +168,7 @@ impl World {
             .expect("upload a release");
         let service = name.parse().expect("a service's name");
         self.directory
-            .activate_release(&service, &release.id, Arc::new(|_| ()))
+            .activate_release(&service, &release.id, progress)
             .await
             .expect("activate a release");
         release.id
