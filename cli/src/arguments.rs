@@ -225,19 +225,22 @@ pub(crate) enum Tenant {
         after_help = "It is made beside the tenant, which is served meanwhile, and verified; then the two change places in one moment.\nThe tenant keeps its id, names, plan and settings. What it was before is kept as a suspended tenant of its own,\nwith all that was written since the archive was made: look at it, and delete it when it is not needed any more.\nA tenant that was deleted is not restored; `terrace tenant import --force` makes a new one of its archive.\n\nExamples:\n  terrace tenant restore acme acme.terrace\n  terrace tenant restore acme backup/acme.terrace --yes"
     )]
     Restore(RestoreTenant),
-    /// Move a tenant to another cluster while it is in use
+    /// Move a tenant to another cluster, or into a lane of its own, while it is in use
     #[command(
         name = "move",
-        after_help = "Its tables are copied and followed; then its requests wait for some milliseconds and go on at the other\ncluster. When the clusters are too far behind each other for that, it is tried again, and the tenant is served\nwhere it was. --cancel gives a move up that has not switched yet.\n\nExamples:\n  terrace tenant move acme --to eu-2\n  terrace tenant move acme --cancel"
+        after_help = "Its tables are copied and followed; then its requests wait for some milliseconds and go on at the other\ncluster. When the clusters are too far behind each other for that, it is tried again, and the tenant is served\nwhere it was. --cancel gives a move up that has not switched yet.\n\nA lane is a login of the database with its own connections, which up to 64 tenants share. Into another lane\nnothing is copied, and nothing waits. `[tenancy.lane_tenants]` gives lanes to plans.\n\nExamples:\n  terrace tenant move acme --to eu-2\n  terrace tenant move acme --lane own\n  terrace tenant move acme --cancel"
     )]
     Move {
         #[command(flatten)]
         tenant: TenantName,
         /// The cluster, as `terrace cluster list` shows it
-        #[arg(long, required_unless_present = "cancel")]
+        #[arg(long, required_unless_present_any = ["lane", "cancel"])]
         to: Option<String>,
+        /// Its lane there: own, or shared with neighbours
+        #[arg(long, value_parser = ["own", "shared"])]
+        lane: Option<String>,
         /// Give up the move that runs
-        #[arg(long, conflicts_with = "to")]
+        #[arg(long, conflicts_with_all = ["to", "lane"])]
         cancel: bool,
     },
     /// Prove that a tenant was deleted: when, by whom, and what was removed

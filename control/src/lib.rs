@@ -39,7 +39,7 @@ pub use clusters::{AddCluster, Cluster, ClusterPage, ClusterState, NewCluster, S
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
-pub use lifecycle::{Lifecycle, NewImport, NewRestore, Pieces, Rename};
+pub use lifecycle::{Destination, LaneKind, Lifecycle, NewImport, NewRestore, Pieces, Rename};
 pub use logs::{LogFilter, LogLevel, LogLine, LogLines};
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
 pub use operations::{Operation, OperationKind, OperationPage, OperationState, OperationStep};

@@ -116,7 +116,7 @@ fn balance(api: &Api, output: Output, apply: bool) -> Result<(), Failure> {
     let moves = Vec::<Suggestion>::deserialize(&answer["items"])?;
     if apply {
         for suggestion in &moves {
-            operations::relocate(api, output, &suggestion.slug, Some(&suggestion.to))?;
+            operations::relocate(api, output, &suggestion.slug, Some(&suggestion.to), None)?;
         }
         return if moves.is_empty() {
             output.line("The shares are even; nothing was moved.")

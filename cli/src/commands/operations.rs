@@ -112,24 +112,35 @@ pub(super) fn rename(api: &Api, output: Output, options: RenameTenant) -> Result
     })
 }
 
-/// Moves a tenant, or gives its move up.
-pub(super) fn relocate(api: &Api, output: Output, tenant: &str, to: Option<&str>) -> Result<(), Failure> {
-    let Some(to) = to else {
-        let path = format!("{PATH}/{}/cancel-move", segment(tenant));
-        let answer = progress::waiting("Giving up the move", || api.act(&path))?;
-        return say(output, &answer, |tenant| format!("{} stays where it is", tenant.slug));
-    };
+/// Gives up the move of a tenant.
+pub(super) fn stay(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
+    let path = format!("{PATH}/{}/cancel-move", segment(tenant));
+    let answer = progress::waiting("Giving up the move", || api.act(&path))?;
+    say(output, &answer, |tenant| format!("{} stays where it is", tenant.slug))
+}
+
+/// Moves a tenant.
+pub(super) fn relocate(
+    api: &Api,
+    output: Output,
+    tenant: &str,
+    to: Option<&str>,
+    lane: Option<&str>,
+) -> Result<(), Failure> {
     let path = format!("{PATH}/{}/move", segment(tenant));
-    let begun = progress::waiting("Choosing a place", || api.post(&path, &json!({ "cluster": to })))?;
+    let body = json!({ "cluster": to, "lane": lane });
+    let begun = progress::waiting("Choosing a place", || api.post(&path, &body))?;
     let moving = Shown::deserialize(&begun.body)?;
     let pause = follow_move(api, &moving.id)?;
     let answer = api.get(&format!("{PATH}/{}", segment(&moving.id)))?;
-    say(output, &answer, |tenant| match pause {
-        Some(pause) => format!(
+    say(output, &answer, |tenant| match (to, pause) {
+        (Some(to), Some(pause)) => format!(
             "{} lives on {to} now; its requests waited for {pause:.1} ms",
             tenant.slug
         ),
-        None => format!("{} lives on {to} already", tenant.slug),
+        (Some(to), None) => format!("{} lives on {to} already", tenant.slug),
+        (None, _) if lane == Some("own") => format!("{} has a lane of its own", tenant.slug),
+        (None, _) => format!("{} shares a lane", tenant.slug),
     })
 }
 

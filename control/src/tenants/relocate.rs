@@ -11,22 +11,26 @@ use utoipa::ToSchema;
 
 use super::{Tenant, tenant_of};
 use crate::{
-    State, authentication::Authenticated, body::Input, contract::Problem, refusal::Refusal, validation::Validation,
+    Destination, LaneKind, State, authentication::Authenticated, body::Input, contract::Problem, refusal::Refusal,
+    validation::Validation,
 };
 
 /// Where a tenant is to live.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MoveTenant {
-    /// The name of the cluster.
+    /// The name of the cluster; where it is when absent.
     #[schema(example = "eu-2")]
-    pub cluster: String,
+    pub cluster: Option<String>,
+    /// Its lane there; as it is when absent.
+    pub lane: Option<LaneKind>,
 }
 
-/// Moves a tenant to another cluster while it is in use.
+/// Moves a tenant to another cluster, or into another lane, while it is in use.
 ///
-/// Its tables are copied and followed; then its requests wait for some milliseconds, and go on at the
-/// other cluster. The answer comes when that has begun; the tenant's operations show how far it is.
+/// To another cluster its tables are copied and followed; then its requests wait for some milliseconds, and
+/// go on there. Into another lane nothing is copied, and nothing waits. The answer comes when that has
+/// begun; the tenant's operations show how far it is.
 #[utoipa::path(
     post, path = "/api/control/tenants/{tenant}/move", operation_id = "control_move_tenant", tag = "tenants", security(("session" = [])),
     params(("tenant" = String, Path, description = "Its id or its slug", example = "acme")),
@@ -44,21 +48,21 @@ pub(crate) async fn relocate(
 ) -> Result<impl IntoResponse, Refusal> {
     let tenant = tenant_of(&tenant)?;
     let mut validation = Validation::new();
-    let cluster = input.cluster.parse().ok();
-    if cluster.is_none() {
+    let cluster = input.cluster.as_deref().and_then(|name| name.parse().ok());
+    if input.cluster.is_some() && cluster.is_none() {
         validation.reject("/cluster", "is no name of a cluster");
     }
+    if input.cluster.is_none() && input.lane.is_none() {
+        validation.reject("/cluster", "must be given, or `lane`");
+    }
     validation.finish()?;
-    let Some(cluster) = cluster else {
-        return Err(Refusal::internal("a rejected cluster was not refused"));
+    let to = Destination {
+        cluster,
+        lane: input.lane,
     };
     let operator = authenticated.operator.name.as_str();
-    let moving = state
-        .platform()
-        .lifecycle()
-        .relocate(&tenant, &cluster, operator)
-        .await?;
-    tracing::info!(tenant.id = %moving.id, "{operator} moves the tenant {} to {cluster}", moving.slug);
+    let moving = state.platform().lifecycle().relocate(&tenant, to, operator).await?;
+    tracing::info!(tenant.id = %moving.id, "{operator} moves the tenant {}", moving.slug);
     Ok((StatusCode::ACCEPTED, Json(moving)))
 }
 

@@ -11,10 +11,10 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use terrace_control::{
-    DeletedTenant, Error, Lifecycle, NewImport, NewRestore, NewTenant, Operation, OperationKind, OperationState,
-    OperationStep, Pieces, Plan, Platform as _, Rename, Tenant, TenantRef, TenantState,
+    DeletedTenant, Destination, Error, Lifecycle, NewImport, NewRestore, NewTenant, Operation, OperationKind,
+    OperationState, OperationStep, Pieces, Plan, Platform as _, Rename, Tenant, TenantRef, TenantState,
 };
-use terrace_ground_ids::{ArchiveId, ClusterName, Slug};
+use terrace_ground_ids::{ArchiveId, Slug};
 use tower::ServiceExt as _;
 
 use crate::{app, get, memory::Memory, post, request, send, session};
@@ -132,8 +132,12 @@ impl Lifecycle for Memory {
         self.change(&restore.tenant, |tenant| tenant.state = TenantState::Creating)
     }
 
-    async fn relocate(&self, tenant: &TenantRef, cluster: &ClusterName, _: &str) -> Result<Tenant, Error> {
-        self.change(tenant, |tenant| tenant.placement.cluster = cluster.clone())
+    async fn relocate(&self, tenant: &TenantRef, to: Destination, _: &str) -> Result<Tenant, Error> {
+        self.change(tenant, |tenant| {
+            if let Some(cluster) = to.cluster {
+                tenant.placement.cluster = cluster;
+            }
+        })
     }
 
     async fn cancel_move(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
@@ -256,6 +260,10 @@ async fn clusters_are_added_and_drained_and_tenants_moved_by_their_names() {
         get(&app, "/api/control/clusters/balance").await.body["items"],
         json!([])
     );
+    let nowhere = post(&app, "/api/control/tenants/acme/move", json!({})).await;
+    nowhere.is_problem("validation-failed", 422);
+    let own = post(&app, "/api/control/tenants/acme/move", json!({ "lane": "own" })).await;
+    assert_eq!(own.status, StatusCode::ACCEPTED);
     let refused = post(&app, "/api/control/tenants/acme/move", json!({ "cluster": "No!" })).await;
     assert_eq!(refused.pointers(), ["/cluster"]);
     let moving = post(&app, "/api/control/tenants/acme/move", json!({ "cluster": "eu-2" })).await;

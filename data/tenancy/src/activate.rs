@@ -278,8 +278,10 @@ impl Directory {
                 let mut client = self.known_cluster_pool(&cluster).await?.get().await?;
                 let transaction = client.transaction().await?;
                 schemas::build(&transaction, &tenant, &lane, std::slice::from_ref(service)).await?;
-                // Whoever waited for the tenant's lock while it was moved would build where it lives no more.
-                if self.cluster_of(&tenant).await? == cluster {
+                // Whoever waited for the tenant's lock while it was moved would build where it lives no more,
+                // or for a lane that it has left.
+                let is_there = lane_of(&**self.pool.get().await?, &tenant).await? == lane;
+                if is_there && self.cluster_of(&tenant).await? == cluster {
                     transaction.commit().await?;
                 }
                 Ok::<(), Error>(())

@@ -1,6 +1,9 @@
 //! How to reach the directory's database, and the sizes of what it makes.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 use terrace_data_router::Address;
@@ -25,6 +28,10 @@ pub struct Config {
     /// Most tenants in one lane. Default 64.
     #[serde(default = "lane_tenants_max")]
     pub lane_tenants_max: u32,
+    /// The same for tenants of a plan, by its name: with `team = 1` each of them has a lane of its own.
+    /// Default: none; all plans share.
+    #[serde(default)]
+    pub lane_tenants: BTreeMap<String, u32>,
     /// Most connections of one process as one lane. Default 16.
     #[serde(default = "lane_connections_max")]
     pub lane_connections_max: u32,
@@ -127,6 +134,15 @@ impl Place {
 }
 
 impl Config {
+    /// Most tenants in a lane for tenants of this plan.
+    pub(crate) fn lane_size(&self, plan: &str) -> u32 {
+        self.lane_tenants
+            .get(plan)
+            .copied()
+            .unwrap_or(self.lane_tenants_max)
+            .max(1)
+    }
+
     /// A configuration with the defaults of every field but these two.
     pub fn new(database: Endpoint, lane_secret: impl Into<String>) -> Self {
         Self {
@@ -135,6 +151,7 @@ impl Config {
             cluster: main_cluster(),
             cluster_passwords: HashMap::new(),
             lane_tenants_max: lane_tenants_max(),
+            lane_tenants: BTreeMap::new(),
             lane_connections_max: lane_connections_max(),
             connections_max: connections_max(),
             base_domain: base_domain(),

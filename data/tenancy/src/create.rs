@@ -65,8 +65,9 @@ impl Directory {
         let directory = self.clone();
         detached(async move {
             let cluster = directory.choose_cluster(&new.plan, new.region.as_deref()).await?;
-            // Spares are where the directory is.
-            let spare = if cluster == directory.config.cluster {
+            // Spares are where the directory is, in lanes that are shared.
+            let size = directory.config.lane_size(&new.plan);
+            let spare = if cluster == directory.config.cluster && size == directory.config.lane_tenants_max.max(1) {
                 directory.create_from_spare(&new).await?
             } else {
                 None
@@ -120,7 +121,10 @@ impl Directory {
                 spares::claim(&transaction, id).await?;
                 (lane, Step::Claimed)
             }
-            Seat::New(cluster) => (lane::seat(&transaction, self, &cluster).await?, Step::Placed),
+            Seat::New(cluster) => {
+                let size = self.config.lane_size(&new.plan);
+                (lane::seat(&transaction, self, &cluster, size).await?, Step::Placed)
+            }
         };
         let asked = Asked {
             actor: new.actor.as_deref(),
@@ -149,7 +153,8 @@ impl Directory {
     async fn place(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let lane = lane::seat(&transaction, self, &self.config.cluster).await?;
+        let size = self.config.lane_tenants_max;
+        let lane = lane::seat(&transaction, self, &self.config.cluster, size).await?;
         transaction
             .execute(
                 "UPDATE terrace.tenant SET lane = $2, version = terrace.bump() WHERE id = $1",

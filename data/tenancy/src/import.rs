@@ -349,7 +349,7 @@ impl Directory {
             ));
         }
         slugs::take(&transaction, &tenant.slug, id).await?;
-        let lane = lane::seat(&transaction, self, &cluster).await?;
+        let lane = lane::seat(&transaction, self, &cluster, self.config.lane_size(&tenant.plan)).await?;
         insert(&transaction, id, &tenant, &lane).await?;
         let source = manifest.tenant.id.clone();
         let input = Input {

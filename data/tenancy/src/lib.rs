@@ -63,6 +63,7 @@ pub use install::Fences;
 pub use operations::{Kind, OperationFacts, Running, Standing};
 pub use operators::{NewOperator, Operator};
 pub use releases::{NewRelease, Release, ReleaseFacts, ReleaseState, bundle_hash};
+pub use relocate::{Destination, LaneKind};
 pub use retention::Swept;
 pub use settings::{Setting, SettingKey, SettingKind};
 pub use sites::{Blob, Build, BuildFile, NewFile, Site};

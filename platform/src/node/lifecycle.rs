@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use terrace_control::{
-    DeletedTenant, Error, Lifecycle, NewImport, NewRestore, Operation, OperationKind, OperationState, OperationStep,
-    Pieces, Plan, Rename, Tenant, TenantRef,
+    DeletedTenant, Destination, Error, LaneKind, Lifecycle, NewImport, NewRestore, Operation, OperationKind,
+    OperationState, OperationStep, Pieces, Plan, Rename, Tenant, TenantRef,
 };
 use terrace_data_tenancy::{self as tenancy, Kind, OperationFacts, Standing};
-use terrace_ground_ids::{ArchiveId, ClusterName, TenantId};
+use terrace_ground_ids::{ArchiveId, TenantId};
 use tracing::warn;
 
 use super::control::{Plane, refuse};
@@ -213,12 +213,18 @@ impl Lifecycle for Plane {
         })
     }
 
-    async fn relocate(&self, tenant: &TenantRef, cluster: &ClusterName, operator: &str) -> Result<Tenant, Error> {
+    async fn relocate(&self, tenant: &TenantRef, to: Destination, operator: &str) -> Result<Tenant, Error> {
         let id = self.find(tenant)?.id.clone();
+        let to = tenancy::Destination {
+            cluster: to.cluster,
+            lane: to.lane.map(|lane| match lane {
+                LaneKind::Own => tenancy::LaneKind::Own,
+                LaneKind::Shared => tenancy::LaneKind::Shared,
+            }),
+        };
         let mut running = tokio::spawn({
-            let (directory, id, cluster) = (self.directory.clone(), id.clone(), cluster.clone());
-            let operator = operator.to_owned();
-            async move { directory.move_tenant(&id, &cluster, &operator).await }
+            let (directory, id, operator) = (self.directory.clone(), id.clone(), operator.to_owned());
+            async move { directory.relocate_tenant(&id, to, &operator).await }
         });
         // Until it has begun, its end is the answer; from then on, its operation is.
         loop {

@@ -61,15 +61,22 @@ impl Directory {
             let input: Input = serde_json::from_str(input).map_err(|error| Error::corrupt("input of a move", error))?;
             let step = Step::parse(step).ok_or_else(|| Error::corrupt("step", step))?;
             let ends = self.both(tenant, input).await?;
-            ends.unsubscribe().await?;
-            ends.unpublish().await?;
-            let (side, lane) = if step.is_before_switch() {
-                ends.release().await?;
-                (&ends.target, &ends.input.to_lane)
+            let (stays, side, lane) = if step.is_before_switch() {
+                (&ends.input.from_lane, &ends.target, &ends.input.to_lane)
             } else {
-                (&ends.source, &ends.input.from_lane)
+                (&ends.input.to_lane, &ends.source, &ends.input.from_lane)
             };
-            remove_from(side, tenant).await?;
+            if ends.is_one_cluster() {
+                ends.grant(stays).await?;
+                ends.revoke(lane).await?;
+            } else {
+                ends.unsubscribe().await?;
+                ends.unpublish().await?;
+                if step.is_before_switch() {
+                    ends.release().await?;
+                }
+                remove_from(side, tenant).await?;
+            }
             let mut client = self.pool.get().await?;
             let transaction = client.transaction().await?;
             transaction

@@ -10,6 +10,7 @@
 //! replication behind everything else, and when it comes out at the other end the directory is switched.
 //! When that takes too long the right is given back, and it is tried later.
 
+mod change_lane;
 mod leave;
 mod marks;
 mod prepare;
@@ -21,6 +22,7 @@ use deadpool_postgres::Pool;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use terrace_ground_ids::{ClusterName, LaneId, TenantId};
+use tokio_postgres::Transaction;
 use tracing::info;
 
 use crate::{
@@ -30,6 +32,24 @@ use crate::{
     lane,
     lifecycle::{Asked, Operation, detached},
 };
+
+/// How many neighbours a tenant's lane has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneKind {
+    /// None.
+    Own,
+    /// As many as [`crate::Config::lane_tenants_max`] allows.
+    Shared,
+}
+
+/// Where a tenant is to live; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct Destination {
+    /// On this cluster.
+    pub cluster: Option<ClusterName>,
+    /// In a lane of this kind.
+    pub lane: Option<LaneKind>,
+}
 
 /// What a move must know after a crash.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,7 +79,25 @@ impl Directory {
     /// where it is: nothing was begun. [`Error::Lag`] when the clusters' replication never was close enough
     /// to switch: it is tried again by itself, and the tenant is served where it was.
     pub async fn move_tenant(self: &Arc<Self>, tenant: &TenantId, to: &ClusterName, actor: &str) -> Result<(), Error> {
-        let (directory, tenant, to, actor) = (self.clone(), tenant.clone(), to.clone(), actor.to_owned());
+        let to = Destination {
+            cluster: Some(to.clone()),
+            lane: None,
+        };
+        self.relocate_tenant(tenant, to, actor).await
+    }
+
+    /// The same, and to another lane: on another cluster, or on the one where the tenant is, where nothing is
+    /// copied and nobody waits.
+    ///
+    /// # Errors
+    /// As [`Directory::move_tenant`].
+    pub async fn relocate_tenant(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        to: Destination,
+        actor: &str,
+    ) -> Result<(), Error> {
+        let (directory, tenant, actor) = (self.clone(), tenant.clone(), actor.to_owned());
         detached(async move {
             let begin = directory.begin_move(&tenant, &to, &actor);
             directory.operate(&tenant, begin).await
@@ -99,31 +137,13 @@ impl Directory {
         .await
     }
 
-    async fn begin_move(&self, tenant: &TenantId, to: &ClusterName, actor: &str) -> Result<Option<Operation>, Error> {
+    async fn begin_move(&self, tenant: &TenantId, to: &Destination, actor: &str) -> Result<Option<Operation>, Error> {
         self.refresh().await?;
         self.clean_moves(tenant).await?;
         let from = self.cluster_of(tenant).await?;
-        let view = self.tenants();
-        let target = view.cluster(to).ok_or_else(|| Error::unknown("cluster", to))?;
-        if from == *to {
-            return Ok(None);
-        }
-        if target.draining {
-            return Err(Error::Invalid(format!(
-                "the cluster `{to}` is being drained; `terrace cluster open {to}` lets it take tenants"
-            )));
-        }
-        let level: String = {
-            let source = self.known_cluster_pool(&from).await?.get().await?;
-            source
-                .query_one("SELECT current_setting('wal_level')", &[])
-                .await?
-                .try_get(0)?
-        };
-        if level != "logical" {
-            return Err(Error::Invalid(format!(
-                "the cluster `{from}` runs with wal_level = {level}; set it to `logical` and restart that PostgreSQL, so that a tenant can be followed away from it"
-            )));
+        let target = to.cluster.clone().unwrap_or_else(|| from.clone());
+        if from != target {
+            self.check_move(&from, &target).await?;
         }
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
@@ -139,24 +159,73 @@ impl Directory {
                 "the tenant is being restored; move it when that is done".to_owned(),
             ));
         }
+        let now = lane::size(&transaction, tenant).await?;
+        let size = match to.lane {
+            Some(LaneKind::Own) => 1,
+            Some(LaneKind::Shared) => self.config.lane_tenants_max.max(1),
+            None => now,
+        };
+        if from == target && size == now {
+            return Ok(None);
+        }
+        let operation = self.take_seat(&transaction, tenant, &target, size, actor).await?;
+        transaction.commit().await?;
+        info!(tenant.id = %tenant, "Began to move a tenant to {target}, into a lane of {size}");
+        Ok(Some(operation))
+    }
+
+    /// Begins a move in the transaction of whatever it follows from.
+    pub(crate) async fn take_seat(
+        &self,
+        transaction: &Transaction<'_>,
+        tenant: &TenantId,
+        to: &ClusterName,
+        size: u32,
+        actor: &str,
+    ) -> Result<Operation, Error> {
         let input = Input {
-            from,
+            from: self.cluster_of(tenant).await?,
             to: to.clone(),
-            from_lane: lane_of(&*transaction, tenant).await?,
-            to_lane: lane::seat(&transaction, self, to).await?,
+            from_lane: lane_of(transaction, tenant).await?,
+            to_lane: lane::seat(transaction, self, to, size).await?,
         };
         let asked = Asked::by(
             actor,
             serde_json::to_value(&input).map_err(|error| Error::corrupt("input of a move", error))?,
         );
-        let operation = Operation::begin(&transaction, tenant, Kind::Move, Step::Chosen, asked).await?;
+        let operation = Operation::begin(transaction, tenant, Kind::Move, Step::Chosen, asked).await?;
         operation
-            .note(&transaction, &json!({"from": input.from, "to": input.to}))
+            .note(
+                transaction,
+                &json!({"from": input.from, "to": input.to, "lane": input.to_lane, "lane_tenants": size}),
+            )
             .await?;
         transaction.execute("SELECT terrace.bump()", &[]).await?;
-        transaction.commit().await?;
-        info!(tenant.id = %tenant, "Began to move a tenant to {to}");
-        Ok(Some(operation))
+        Ok(operation)
+    }
+
+    /// Whether a tenant can be moved between these two clusters.
+    async fn check_move(&self, from: &ClusterName, to: &ClusterName) -> Result<(), Error> {
+        let view = self.tenants();
+        let target = view.cluster(to).ok_or_else(|| Error::unknown("cluster", to))?;
+        if target.draining {
+            return Err(Error::Invalid(format!(
+                "the cluster `{to}` is being drained; `terrace cluster open {to}` lets it take tenants"
+            )));
+        }
+        let level: String = {
+            let source = self.known_cluster_pool(from).await?.get().await?;
+            source
+                .query_one("SELECT current_setting('wal_level')", &[])
+                .await?
+                .try_get(0)?
+        };
+        if level != "logical" {
+            return Err(Error::Invalid(format!(
+                "the cluster `{from}` runs with wal_level = {level}; set it to `logical` and restart that PostgreSQL, so that a tenant can be followed away from it"
+            )));
+        }
+        Ok(())
     }
 
     /// Does what follows the last step; `None` at the end.
@@ -165,6 +234,9 @@ impl Directory {
             return Ok(None);
         }
         let ends = self.ends(operation).await?;
+        if ends.is_one_cluster() {
+            return self.lane_step(operation, &ends).await;
+        }
         match operation.step {
             Step::Chosen => self.prepare_target(operation, &ends).await,
             Step::Prepared => self.follow_source(operation, &ends).await,

@@ -7,6 +7,7 @@ use std::{
 
 use deadpool_postgres::{ClientWrapper, Object};
 use serde_json::json;
+use terrace_ground_ids::LaneId;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::GenericClient;
 use tracing::{info, warn};
@@ -92,7 +93,7 @@ impl Directory {
         Ok(Some(Step::Switched))
     }
 
-    async fn record_switch(&self, operation: &Operation, ends: &Ends) -> Result<(), Error> {
+    pub(super) async fn record_switch(&self, operation: &Operation, ends: &Ends) -> Result<(), Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         operation.record(&transaction, Step::Switched, &json!({})).await?;
@@ -144,15 +145,28 @@ impl Ends {
 
     /// Takes the tenant from its lane; returns when, by the server's clock.
     async fn fence(&self) -> Result<SystemTime, Error> {
+        self.revoke(&self.input.from_lane).await?;
         let source = self.source.get().await?;
-        let roles = self.roles(&**source).await?;
-        let login = lane::login(&self.input.from_lane);
-        let revoke: String = roles
+        Ok(source.query_one("SELECT clock_timestamp()", &[]).await?.try_get(0)?)
+    }
+
+    /// From here on this lane may not act for the tenant at the source. What runs goes on to its end.
+    pub(super) async fn revoke(&self, from: &LaneId) -> Result<(), Error> {
+        let source = self.source.get().await?;
+        let login = lane::login(from);
+        let revoke: String = self
+            .roles(&**source)
+            .await?
             .iter()
             .map(|role| format!("REVOKE \"{role}\" FROM \"{login}\";"))
             .collect();
-        source.batch_execute(&revoke).await?;
-        Ok(source.query_one("SELECT clock_timestamp()", &[]).await?.try_get(0)?)
+        // That it is not granted is a warning, and no error.
+        source
+            .batch_execute(&format!(
+                "SET client_min_messages = error; {revoke} RESET client_min_messages"
+            ))
+            .await?;
+        Ok(())
     }
 
     /// Waits for those who had begun before, and for all that they did to come to the target.
@@ -254,12 +268,12 @@ impl Ends {
         Ok(())
     }
 
-    /// The tenant goes on at the source, and the target goes on following it.
-    pub(super) async fn release(&self) -> Result<(), Error> {
+    /// Lets a lane act for the tenant at the source.
+    pub(super) async fn grant(&self, to: &LaneId) -> Result<(), Error> {
         let mut source = self.source.get().await?;
         let transaction = source.transaction().await?;
         let options = schemas::member_options(&transaction).await?;
-        let login = lane::login(&self.input.from_lane);
+        let login = lane::login(to);
         let grant: String = self
             .roles(&*transaction)
             .await?
@@ -270,8 +284,12 @@ impl Ends {
         transaction
             .batch_execute(&format!("SET LOCAL client_min_messages = error; {grant}"))
             .await?;
-        transaction.commit().await?;
-        drop(source);
+        Ok(transaction.commit().await?)
+    }
+
+    /// The tenant goes on at the source, and the target goes on following it.
+    pub(super) async fn release(&self) -> Result<(), Error> {
+        self.grant(&self.input.from_lane).await?;
         let target = self.target.get().await?;
         let off = "SELECT FROM pg_subscription WHERE subname = $1 AND NOT subenabled";
         if target.query_opt(off, &[&self.name]).await?.is_some() {

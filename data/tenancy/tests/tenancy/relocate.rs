@@ -12,7 +12,7 @@ use std::{
 use terrace_data_embedded::testing::Scratch;
 use terrace_data_router::{Config as RouterConfig, Principal, Router, Value};
 use terrace_data_tenancy::{
-    Directory, Error, Kind, NewTenant, Standing, Step,
+    Destination, Directory, Error, Kind, LaneKind, NewTenant, Standing, Step,
     testing::{MOVABLE, TestHooks, World, deadline, new_tenant, principal, second},
 };
 use terrace_events_outbox::{Effect, NewEvent, NewJob, epilogue_of};
@@ -383,4 +383,95 @@ async fn new_tenants_go_where_their_plan_and_region_say_and_then_where_there_are
             .iter()
             .all(|(_, from, to)| *from == second() && *to == main_cluster())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_of_its_own_comes_with_the_plan_or_by_hand_while_the_tenant_writes_and_after_any_crash() {
+    let world = World::with(|config| {
+        config.lane_tenants = [("team".to_owned(), 1)].into();
+    })
+    .await;
+    world.three_services().await;
+    let id = world.tenant("acme").await.id.clone();
+    let neighbour = world.tenant("globex").await.id.clone();
+    let tasks = principal(&id, "tasks");
+    let lanes = || async { (world.lane_login(&id).await.0, world.lane_login(&neighbour).await.0) };
+    let (before, shared) = lanes().await;
+    assert_eq!(before, shared);
+    let ledger = Arc::new(Ledger::default());
+    let writer = tokio::spawn(write(world.router.clone(), tasks.clone(), ledger.clone(), 0));
+    written(&ledger, 20).await;
+    // By the plan, there and back; the neighbour stays.
+    world.directory.change_plan(&id, "team", "Olga").await.unwrap();
+    let (own, neighbours) = lanes().await;
+    assert!(own != shared && neighbours == shared, "{own} {neighbours} {shared}");
+    let capacity = format!("SELECT capacity::bigint FROM terrace.lane WHERE login = '{own}'");
+    assert_eq!(world.count(&capacity).await, 1);
+    written(&ledger, 20).await;
+    world.directory.change_plan(&id, "free", "Olga").await.unwrap();
+    assert_eq!(lanes().await.0, shared);
+    // Born with it, although spares are there.
+    world.directory.fill_spares().await.unwrap();
+    let team = NewTenant {
+        plan: "team".to_owned(),
+        ..new_tenant("initech")
+    };
+    let born = world.directory.create_tenant(team).await.unwrap().id.clone();
+    let born = world.lane_login(&born).await.0;
+    assert!(born != shared);
+    // By hand, with a crash after each step.
+    for (step, lane) in [
+        (Step::Chosen, LaneKind::Own),
+        (Step::Prepared, LaneKind::Shared),
+        (Step::Switched, LaneKind::Own),
+        (Step::Parted, LaneKind::Shared),
+    ] {
+        let node = world.another_node().await;
+        node.set_hooks(Arc::new(TestHooks {
+            stop_after: Some(step).into(),
+            ..TestHooks::default()
+        }));
+        let to = || Destination {
+            cluster: None,
+            lane: Some(lane),
+        };
+        let stopped = node.relocate_tenant(&id, to(), "Olga").await;
+        assert!(matches!(stopped, Err(Error::Stopped { .. })), "{step:?}: {stopped:?}");
+        world.directory.refresh().await.unwrap();
+        world.directory.finish_operation(&id).await.unwrap();
+        written(&ledger, 20).await;
+        assert_eq!(lanes().await.0 == shared, lane == LaneKind::Shared, "{step:?}");
+        assert!(
+            world.directory.relocate_tenant(&id, to(), "Olga").await.is_ok(),
+            "again is nothing"
+        );
+    }
+    // Given up in the middle: as it was.
+    let node = world.another_node().await;
+    node.set_hooks(Arc::new(TestHooks {
+        stop_after: Some(Step::Prepared).into(),
+        ..TestHooks::default()
+    }));
+    let own = Destination {
+        cluster: None,
+        lane: Some(LaneKind::Own),
+    };
+    assert!(node.relocate_tenant(&id, own, "Olga").await.is_err());
+    world.directory.cancel_move(&id).await.unwrap();
+    assert_eq!(lanes().await.0, shared);
+    ledger.is_over.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+    assert_eq!(*ledger.failures.lock().unwrap(), Vec::<String>::new());
+    assert!(
+        titles(&world, &tasks)
+            .await
+            .iter()
+            .eq(ledger.titles.lock().unwrap().iter())
+    );
+    // One lane for each, and a seat for each.
+    let several = "SELECT count(*) FROM (SELECT m.roleid FROM pg_auth_members m JOIN pg_roles l ON l.oid = m.member JOIN pg_roles r ON r.oid = m.roleid
+        WHERE l.rolname LIKE 'lane\\_%' AND r.rolname LIKE 't\\_%' GROUP BY m.roleid HAVING count(*) > 1) several";
+    assert_eq!(world.count(several).await, 0);
+    let seats = "SELECT abs(sum(tenants) - (SELECT count(*) FROM terrace.tenant) - (SELECT count(*) FROM terrace.spare))::bigint FROM terrace.lane";
+    assert_eq!(world.count(seats).await, 0);
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use terrace_data_embedded::testing::Scratch;
 use terrace_data_tenancy::{
-    Directory, Error, Kind, NewImport, NewRestore, Rename, Standing, State, Step,
+    Destination, Directory, Error, Kind, LaneKind, NewImport, NewRestore, Rename, Standing, State, Step,
     testing::{MOVABLE, TestHooks, World, new_tenant, second},
 };
 use terrace_ground_ids::{ClusterName, TenantId};
@@ -88,9 +88,9 @@ impl Walk {
             count => tenants.get(self.dice.roll(count)).cloned(),
         };
         let choice = if tenants.len() < 4 {
-            self.dice.roll(13)
+            self.dice.roll(14)
         } else {
-            2 + self.dice.roll(11)
+            2 + self.dice.roll(12)
         };
         let outcome = match (choice, tenant) {
             (0 | 1, _) | (_, None) => {
@@ -137,6 +137,15 @@ impl Walk {
                 let to = [node.first_cluster(), second()][self.dice.roll(2)].clone();
                 self.note(format!("move {id} to {to}, stop {stop_after:?}"));
                 node.move_tenant(&id, &to, "walk").await
+            }
+            (12, Some(id)) => {
+                let lane = [LaneKind::Own, LaneKind::Shared][self.dice.roll(2)];
+                self.note(format!("lane of {id}: {lane:?}, stop {stop_after:?}"));
+                let to = Destination {
+                    cluster: None,
+                    lane: Some(lane),
+                };
+                node.relocate_tenant(&id, to, "walk").await
             }
             (11, Some(id)) => {
                 self.note(format!("cancel the move of {id}"));
@@ -389,8 +398,8 @@ impl Walk {
                 &tenants,
             ),
             (
-                "a tenant's lane may not act for it",
-                "SELECT count(*) FROM terrace_events.principal p WHERE p.tenant_id = ANY($1) AND NOT EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE r.rolname = p.role)",
+                "another lane than one may act for a tenant",
+                "SELECT count(*) FROM terrace_events.principal p WHERE p.tenant_id = ANY($1) AND (SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles l ON l.oid = m.member WHERE r.rolname = p.role AND l.rolname LIKE 'lane\\_%') <> 1",
                 &tenants,
             ),
             (
