@@ -228,7 +228,7 @@ pub(crate) enum Tenant {
     /// Move a tenant to another cluster, or into a lane of its own, while it is in use
     #[command(
         name = "move",
-        after_help = "Its tables are copied and followed; then its requests wait for some milliseconds and go on at the other\ncluster. When the clusters are too far behind each other for that, it is tried again, and the tenant is served\nwhere it was. --cancel gives a move up that has not switched yet.\n\nA lane is a login of the database with its own connections, which up to 64 tenants share. Into another lane\nnothing is copied, and nothing waits. `[tenancy.lane_tenants]` gives lanes to plans.\n\nExamples:\n  terrace tenant move acme --to eu-2\n  terrace tenant move acme --lane own\n  terrace tenant move acme --cancel"
+        after_help = "Its tables are copied and followed; then its requests wait for some milliseconds and go on at the other\ncluster. When the clusters are too far behind each other for that, it is tried again, and the tenant is served\nwhere it was. --cancel gives a move up that has not switched yet.\n\nA lane is a login of the database with its own connections, which up to 64 tenants share. Into another lane\nnothing is copied, and nothing waits. `[tenants.lane_tenants]` gives lanes to plans.\n\nExamples:\n  terrace tenant move acme --to eu-2\n  terrace tenant move acme --lane own\n  terrace tenant move acme --cancel"
     )]
     Move {
         #[command(flatten)]

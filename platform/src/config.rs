@@ -1,6 +1,9 @@
 //! `terrace.toml`: one file for a whole installation. An unknown key is an error with a suggestion.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -17,6 +20,8 @@ pub struct Config {
     pub node: Node,
     /// What is kept ready, kept back and taken in for tenants.
     pub tenants: Tenants,
+    /// How tenants' schemas are migrated.
+    pub migrations: terrace_data_migrate::Config,
     /// How requests are taken.
     pub gateway: terrace_compute_gateway::Config,
     /// How services are run.
@@ -89,6 +94,9 @@ pub struct Tenants {
     /// Milliseconds for which a switch may keep a tenant's requests waiting; then it is given up and tried
     /// again. Default 1,000.
     pub move_pause_max_ms: u64,
+    /// Most tenants in one lane, for tenants of a plan, by its name: with `team = 1` each has a lane of its
+    /// own. Default: none; 64 for every plan.
+    pub lane_tenants: BTreeMap<String, u32>,
 }
 
 impl Default for Tenants {
@@ -99,6 +107,7 @@ impl Default for Tenants {
             archive_max_mib: 4_096,
             move_lag_max_ms: 200,
             move_pause_max_ms: 1_000,
+            lane_tenants: BTreeMap::new(),
         }
     }
 }

@@ -252,6 +252,8 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     }
     tenancy.move_lag_max_ms = config.tenants.move_lag_max_ms;
     tenancy.move_pause_max_ms = config.tenants.move_pause_max_ms;
+    tenancy.lane_tenants.clone_from(&config.tenants.lane_tenants);
+    tenancy.migrate = config.migrations.clone();
     tenancy.spares = config.tenants.spares;
     tenancy.slug_held_days = config.tenants.slug_held_days;
     tenancy.archive_max_mib = config.tenants.archive_max_mib;
