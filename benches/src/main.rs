@@ -3,6 +3,7 @@
 //! Absolute numbers depend on the machine; ratios are what counts. Peers are measured in turns with
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
+mod calls;
 mod gauntlet;
 mod lifecycle;
 mod load;
@@ -36,12 +37,16 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "native-hello") {
         return native::serve_hello(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|argument| argument == "native-chain") {
+        return native::serve_chain(&arguments[1..]);
+    }
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
     let known = [
         "task",
         "sandbox",
+        "calls",
         "tenants",
         "lifecycle",
         "migration",
@@ -63,6 +68,9 @@ fn main() -> Result<()> {
         }
         if wanted("sandbox") {
             figures.extend(sandbox::measure().await?);
+        }
+        if wanted("calls") {
+            figures.extend(calls::measure().await?);
         }
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);

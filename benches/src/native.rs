@@ -38,6 +38,12 @@ pub(crate) fn serve_hello(arguments: &[String]) -> Result<()> {
     })
 }
 
+/// `native-chain ADDRESS`: see [`crate::calls::router`].
+pub(crate) fn serve_chain(arguments: &[String]) -> Result<()> {
+    let address = arguments.first().context("an address")?;
+    serve(address, async { Ok(crate::calls::router(address)) })
+}
+
 fn serve(address: &str, router: impl Future<Output = Result<axum::Router>>) -> Result<()> {
     let address: SocketAddr = address.parse().context("read the address")?;
     tokio::runtime::Runtime::new()?.block_on(async {

@@ -123,18 +123,24 @@ async fn instances() -> Result<Vec<Figure>> {
         )
     };
     let reused = micros(&mut took_reused);
+    let usual = quantiles(&mut took_reused).0;
+    let added = |took: &mut [Duration]| {
+        let more = quantiles(took).0.saturating_sub(usual);
+        format!("+{:.0} µs at p50", more.as_secs_f64() * 1e6)
+    };
+    let (added_fresh, added_first) = (added(&mut took_fresh), added(&mut took_first));
     Ok(vec![
         Figure {
             what: "one request in a fresh instance of an axum component, engine only",
             ours: micros(&mut took_fresh),
             peer: format!("in a reused one: {reused}"),
-            ratio: "-".to_owned(),
+            ratio: added_fresh,
         },
         Figure {
             what: "the first request ever of a tenant, engine only",
             ours: micros(&mut took_first),
             peer: format!("in a reused one: {reused}"),
-            ratio: "-".to_owned(),
+            ratio: added_first,
         },
     ])
 }

@@ -30,6 +30,7 @@ struct File {
     http: IgnoredAny,
     cache: IgnoredAny,
     keyvalue: IgnoredAny,
+    blob: IgnoredAny,
     releases: IgnoredAny,
     objects: IgnoredAny,
     router: IgnoredAny,

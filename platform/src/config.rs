@@ -36,6 +36,8 @@ pub struct Config {
     pub cache: terrace_capabilities_cache::Config,
     /// How much services may keep by `wasi:keyvalue`.
     pub keyvalue: terrace_capabilities_keyvalue::Config,
+    /// How many files services may keep.
+    pub blob: terrace_capabilities_blob::Config,
     /// How tenants' transactions are run.
     pub router: terrace_data_router::Config,
     /// How events reach browsers.

@@ -11,6 +11,7 @@ mod control;
 mod deliver;
 mod deployments;
 mod diff;
+mod files;
 mod lifecycle;
 mod logs;
 mod manifest;

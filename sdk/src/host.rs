@@ -3,11 +3,13 @@
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::native::seam::{
-    Transaction, begin, cache_delete, cache_get, cache_set, call, caller, config, fetch, hash, log, now, query, random,
-    random_bytes, random_text, request_id, secret, sign, tenant, verify,
+    Transaction, begin, blob_delete, blob_get, blob_link, blob_list, blob_put, blob_stat, cache_delete, cache_get,
+    cache_set, call, caller, config, fetch, hash, log, now, query, random, random_bytes, random_text, request_id,
+    secret, sign, tenant, verify,
 };
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::wasm::{
-    Transaction, begin, cache_delete, cache_get, cache_set, call, caller, config, fetch, hash, log, now, query, random,
-    random_bytes, random_text, request_id, secret, sign, tenant, verify,
+    Transaction, begin, blob_delete, blob_get, blob_link, blob_list, blob_put, blob_stat, cache_delete, cache_get,
+    cache_set, call, caller, config, fetch, hash, log, now, query, random, random_bytes, random_text, request_id,
+    secret, sign, tenant, verify,
 };

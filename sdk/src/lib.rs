@@ -37,6 +37,7 @@ mod json;
 mod request;
 mod router;
 
+pub mod blob;
 pub mod cache;
 pub mod calls;
 pub mod clock;

@@ -4,6 +4,7 @@
 //! task that serves it: a handler must not call the SDK from a task that it spawned, which it could
 //! not do in a component either.
 
+mod blobs;
 mod client;
 mod memory;
 #[cfg(feature = "native-postgres")]
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use axum::response::IntoResponse as _;
 use tower::ServiceExt as _;
 
+pub use blobs::Blobs;
 pub use client::{Answer, Client};
 pub use memory::Memory;
 #[cfg(feature = "native-postgres")]
@@ -108,6 +110,11 @@ pub trait Host: Send + Sync + 'static {
     /// 32 random bytes as text.
     fn random_text(&self) -> String {
         self.random_bytes(32).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The files of this tenant.
+    fn blobs(&self, facts: &Facts) -> Option<Blobs> {
+        Some(self.memory()?.blobs(&facts.tenant.id))
     }
 
     /// A value of the cache.

@@ -177,6 +177,16 @@ impl From<crate::config::Error> for Problem {
     }
 }
 
+impl From<crate::blob::Error> for Problem {
+    fn from(error: crate::blob::Error) -> Self {
+        match error.kind {
+            crate::blob::ErrorKind::BadValue => Self::new(Code::ValidationFailed).detail(error.message),
+            crate::blob::ErrorKind::Limit => Self::new(Code::PlanLimitReached).detail(error.message),
+            crate::blob::ErrorKind::Unavailable => Self::new(Code::DataUnavailable),
+        }
+    }
+}
+
 impl From<crate::cache::Error> for Problem {
     fn from(error: crate::cache::Error) -> Self {
         Self::internal(error)

@@ -13,7 +13,7 @@ pub use wasip2::{
 pub use wstd::__internal::wasip2;
 
 use crate::{
-    cache, calls, config, db, password,
+    blob, cache, calls, config, db, password,
     request::{Caller, Tenant},
     secrets,
 };
@@ -238,6 +238,62 @@ pub(crate) fn cache_set(key: &str, value: Vec<u8>, ttl_seconds: u32) -> Result<(
 
 pub(crate) fn cache_delete(key: &str) {
     platform::cache::delete(key);
+}
+
+pub(crate) async fn blob_put(name: &str, content_type: &str, content: Vec<u8>) -> Result<blob::Info, blob::Error> {
+    platform::blob::put(name, content_type, &content)
+        .map(from_wit_info)
+        .map_err(from_wit_blob)
+}
+
+pub(crate) async fn blob_get(name: &str) -> Result<Option<Vec<u8>>, blob::Error> {
+    platform::blob::get(name).map_err(from_wit_blob)
+}
+
+pub(crate) async fn blob_stat(name: &str) -> Result<Option<blob::Info>, blob::Error> {
+    platform::blob::stat(name)
+        .map(|info| info.map(from_wit_info))
+        .map_err(from_wit_blob)
+}
+
+pub(crate) async fn blob_delete(names: Vec<String>) -> Result<(), blob::Error> {
+    platform::blob::delete(&names).map_err(from_wit_blob)
+}
+
+pub(crate) async fn blob_list(prefix: &str, after: &str) -> Result<Vec<blob::Info>, blob::Error> {
+    platform::blob::list(prefix, after)
+        .map(|page| page.into_iter().map(from_wit_info).collect())
+        .map_err(from_wit_blob)
+}
+
+pub(crate) fn blob_link(name: &str, may_write: bool, seconds: u32) -> Result<String, blob::Error> {
+    let may = if may_write {
+        platform::blob::Access::Write
+    } else {
+        platform::blob::Access::Read
+    };
+    platform::blob::link(name, may, seconds).map_err(from_wit_blob)
+}
+
+fn from_wit_info(info: platform::blob::Info) -> blob::Info {
+    blob::Info {
+        name: info.name,
+        size: info.size,
+        content_type: info.content_type,
+        sha256: info.sha256,
+        written_at: info.written_at,
+    }
+}
+
+fn from_wit_blob(error: platform::blob::Error) -> blob::Error {
+    blob::Error {
+        kind: match error.kind {
+            platform::blob::ErrorKind::BadValue => blob::ErrorKind::BadValue,
+            platform::blob::ErrorKind::Limit => blob::ErrorKind::Limit,
+            platform::blob::ErrorKind::Unavailable => blob::ErrorKind::Unavailable,
+        },
+        message: error.message,
+    }
 }
 
 pub(crate) use fetching::fetch;

@@ -8,6 +8,7 @@ mod bad_input;
 mod compute;
 mod durability;
 mod egress;
+mod files;
 mod graph;
 mod house;
 mod javascript;

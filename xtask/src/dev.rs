@@ -23,7 +23,7 @@ pub(crate) fn build() -> Result<Built> {
 
 /// Builds every program: the node, the supervisor, the edge and the command line.
 pub(crate) fn programs() -> Result<()> {
-    let mut command = Command::new("cargo");
+    let mut command = steps::cargo();
     command
         .current_dir(paths::root())
         .args(["build", "--workspace", "--bins"]);

@@ -28,7 +28,7 @@ fn measure(arguments: &[String]) -> Result<()> {
     bundles::product()?;
     sites::build()?;
     install_wasmtime()?;
-    let mut build = Command::new("cargo");
+    let mut build = steps::cargo();
     build
         .current_dir(paths::root())
         .args(["build", "--workspace", "--bins"])
@@ -52,7 +52,7 @@ fn install_wasmtime() -> Result<()> {
     }
     // What `serve` needs, with everything on that makes it fast; without its other commands.
     let features = "serve,run,compile,component-model,component-model-async,pooling-allocator,parallel-compilation";
-    let mut command = Command::new("cargo");
+    let mut command = steps::cargo();
     command
         .args(["install", "wasmtime-cli", "--locked", "--version", "48.0.8"])
         .args(["--no-default-features", "--features", features, "--root"])

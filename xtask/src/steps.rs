@@ -49,6 +49,21 @@ pub(crate) fn run(title: &str, command: &mut Command) -> Result<()> {
     )
 }
 
+/// cargo, as if it were called from a shell. What `cargo run` tells this program about itself would make
+/// build scripts that look at it (that of `ring`) run again, and everything above them compile again.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if is_ours {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A sentence between steps.
 pub(crate) fn say(text: &str) {
     eprintln!("  \u{00b7} {text}");

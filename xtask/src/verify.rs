@@ -157,7 +157,7 @@ fn shown(title: &str, command: &mut Command) -> Result<()> {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
+    let mut command = steps::cargo();
     command.current_dir(paths::root()).args(arguments);
     command
 }

@@ -80,7 +80,7 @@ impl Toolchain {
         let tools = paths::target().join("tools");
         let linker = tools.join("bin/wasm-component-ld");
         if !linker.is_file() {
-            let mut command = Command::new("cargo");
+            let mut command = steps::cargo();
             command
                 .args([
                     "install",
@@ -109,7 +109,7 @@ impl Toolchain {
 
     fn command(&self) -> Command {
         match self {
-            Self::Rustup => Command::new("cargo"),
+            Self::Rustup => steps::cargo(),
             Self::Debian { linker, wasm_ld } => {
                 let flags = [
                     "-Clink-self-contained=no".to_owned(),

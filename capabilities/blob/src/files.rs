@@ -165,7 +165,11 @@ impl Files {
             )));
         };
         for (number, piece) in content.chunks(PIECE_BYTES).enumerate() {
-            let params = [Value::Integer(info.version), count(number), Value::Bytes(piece.to_vec())];
+            let params = [
+                Value::Integer(info.version),
+                count(number),
+                Value::Bytes(piece.to_vec()),
+            ];
             held.query(PUT_PIECE, &params).await?;
         }
         held.commit(&[]).await?;

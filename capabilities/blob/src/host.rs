@@ -76,13 +76,20 @@ impl blob::Host for Keeper<'_> {
 
     async fn delete(&mut self, names: Vec<String>) -> Answer<()> {
         let (files, place) = self.files()?;
-        Ok(self.0.used().statement(files.delete(&place, &names)).await.map_err(Into::into))
+        Ok(self
+            .0
+            .used()
+            .statement(files.delete(&place, &names))
+            .await
+            .map_err(Into::into))
     }
 
     async fn list(&mut self, prefix: String, after: String) -> Answer<Vec<blob::Info>> {
         let (files, place) = self.files()?;
         let page = self.0.used().statement(files.list(&place, &prefix, &after)).await;
-        Ok(page.map(|page| page.into_iter().map(Into::into).collect()).map_err(Into::into))
+        Ok(page
+            .map(|page| page.into_iter().map(Into::into).collect())
+            .map_err(Into::into))
     }
 
     async fn link(&mut self, name: String, may: May, seconds: u32) -> Answer<String> {

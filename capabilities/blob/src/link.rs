@@ -15,7 +15,12 @@ const PATH: &str = "/api/_blob/";
 /// The longest life of a link.
 const LIFE_MAX: Duration = Duration::from_hours(7 * 24);
 /// What stays as it is in a path.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a link is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +91,10 @@ impl Links {
         let until = now().saturating_add(life).as_secs();
         let seal = BASE64URL_NOPAD.encode(&self.seal(tenant, service, name, may, until).finalize().into_bytes());
         let shown = utf8_percent_encode(name, PLAIN);
-        Ok(format!("{PATH}{service}/{shown}?may={}&until={until}&seal={seal}", may.as_str()))
+        Ok(format!(
+            "{PATH}{service}/{shown}?may={}&until={until}&seal={seal}",
+            may.as_str()
+        ))
     }
 
     /// What a path and query on this tenant's host allow. None when they are no link of this

@@ -19,20 +19,18 @@ mod bindings {
 mod config;
 mod host;
 mod store;
-mod tables;
 
 use std::sync::Arc;
 
 use bindings::wasi::keyvalue;
 use serde::Deserialize;
-use terrace_compute_capability::{Capability, Guest, Shared};
+use terrace_compute_capability::{Capability, Guest, Shared, Tables};
 use terrace_data_router::Router;
 use terrace_ground_ids::SettingName;
 use wasmtime::component::{HasData, Linker};
 
 pub use config::Config;
 pub use host::{Bucket, Cas, Keeper};
-pub use tables::{Tables, Unavailable};
 
 use store::Store;
 

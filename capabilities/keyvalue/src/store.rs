@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use data_encoding::BASE64;
 use serde_json::json;
+use terrace_compute_capability::{OwnTables, Tables};
 use terrace_data_router::{Error as Failure, Principal, Router, Transaction, Value};
 
-use crate::{Config, Tables};
+use crate::Config;
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
@@ -263,7 +264,7 @@ impl Store {
         match self.begin(place).await {
             Err(failure) if is_missing(&failure) => {
                 let Principal { tenant, service } = &place.principal;
-                let made = self.tables.make(tenant, service).await;
+                let made = self.tables.make(OwnTables::KeyValue, tenant, service).await;
                 made.map_err(|unavailable| Error(unavailable.0))?;
                 Ok(self.begin(place).await?)
             }

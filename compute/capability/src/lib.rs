@@ -15,6 +15,7 @@ mod logs;
 mod memory;
 pub mod request;
 mod shared;
+mod tables;
 mod usage;
 
 pub use egress::{Asked, Egress, Ended, Outgoing, Refusal, Sending};
@@ -24,6 +25,7 @@ pub use limits::{Isolation, Limits};
 pub use logs::{Level, LogLine, Logs};
 pub use memory::Memory;
 pub use shared::Shared;
+pub use tables::{OwnTables, Tables, Unavailable};
 pub use usage::{Account, Accounts, Usage, Used};
 
 use wasmtime::component::Linker;

@@ -63,6 +63,17 @@ pub trait Streams: Send + Sync + 'static {
     async fn open(&self, tenant: &TenantId, member: &str, topics: &str, cursor: Option<&str>) -> Result<Body, Problem>;
 }
 
+/// Answers links to files, which carry their own permission. Implemented by the composition, over
+/// `capabilities/blob`.
+#[async_trait]
+pub trait Files: Send + Sync + 'static {
+    /// Whether a path is that of a link, good or not.
+    fn is_link(&self, path: &str) -> bool;
+
+    /// Reads or writes the file of `tenant` that the link names, or says why not.
+    async fn answer(&self, tenant: &TenantId, request: Request<Body>) -> Result<Response<Body>, Problem>;
+}
+
 /// What a gateway is made of.
 pub struct Parts {
     /// Who lives where.
@@ -75,6 +86,8 @@ pub struct Parts {
     pub meters: Arc<Meters>,
     /// What opens live streams.
     pub streams: Arc<dyn Streams>,
+    /// What answers links to files.
+    pub files: Arc<dyn Files>,
 }
 
 /// The gateway of one node.
@@ -96,6 +109,8 @@ struct Arrival {
 enum Decision {
     /// A service is to run.
     Run(Run),
+    /// It is a link to a file of this tenant.
+    File(Arc<TenantFacts>),
     /// The gateway itself has answered.
     Done(Response<Body>),
 }
@@ -141,6 +156,10 @@ impl Gateway {
         let head = Request::from_parts(head, ());
         let mut response = match self.decide(&head, &id, start).await {
             Ok(Decision::Run(run)) => self.answer(run, head, body).await,
+            Ok(Decision::File(tenant)) => {
+                let body = body.map_err(Into::into).boxed_unsync();
+                self.parts.files.answer(&tenant.id, head.map(|()| body)).await
+            }
             Ok(Decision::Done(response)) => Ok(response),
             Err(problem) => {
                 // A sender that is cut off while it still writes would never read why.
@@ -175,6 +194,7 @@ impl Gateway {
         match path {
             "/api/openapi.json" => return Ok(Decision::Done(json(services.openapi(&arrival.tenant.id)))),
             "/api/events" => return self.live(request, &arrival).await.map(Decision::Done),
+            path if self.parts.files.is_link(path) => return Ok(Decision::File(arrival.tenant)),
             _ => {}
         }
         let (deployed, public) = match services.find(&arrival.tenant.id, request.method(), path) {

@@ -68,7 +68,7 @@ pub use retention::Swept;
 pub use settings::{Setting, SettingKey, SettingKind};
 pub use sites::{Blob, Build, BuildFile, NewFile, Site};
 pub use snapshot::Snapshot;
-pub use tables::KEYVALUE;
+pub use tables::{BLOB, KEYVALUE};
 pub use tenants::Page;
 pub use usage::{Amounts, HourUsage, USAGE_ROWS_MAX, Usage, UsageFilter};
 pub use view::{Canary, KnownCluster, Service, State, Tenant, View};

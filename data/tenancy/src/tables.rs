@@ -30,9 +30,40 @@ pub const KEYVALUE: &str = "
     INSERT INTO terrace_keyvalue_usage DEFAULT VALUES ON CONFLICT DO NOTHING;
 ";
 
+/// The tables behind `blob` (capabilities/blob). A file lies in pieces, which go and come with its
+/// version. Compressing what is mostly compressed already would cost time and save nothing.
+pub const BLOB: &str = "
+    CREATE TABLE IF NOT EXISTS terrace_blob (
+        name         text        COLLATE \"C\" PRIMARY KEY,
+        size         bigint      NOT NULL,
+        content_type text        NOT NULL,
+        sha256       text        NOT NULL,
+        version      bigint      NOT NULL,
+        written_at   timestamptz NOT NULL DEFAULT now()
+    );
+    CREATE TABLE IF NOT EXISTS terrace_blob_piece (
+        version bigint  NOT NULL,
+        number  integer NOT NULL,
+        content bytea   NOT NULL,
+        PRIMARY KEY (version, number)
+    );
+    ALTER TABLE terrace_blob_piece ALTER COLUMN content SET STORAGE EXTERNAL;
+    CREATE TABLE IF NOT EXISTS terrace_blob_usage (
+        one     boolean PRIMARY KEY DEFAULT true CHECK (one),
+        files   bigint  NOT NULL DEFAULT 0,
+        bytes   bigint  NOT NULL DEFAULT 0,
+        version bigint  NOT NULL DEFAULT 0
+    ) WITH (fillfactor = 10);
+    INSERT INTO terrace_blob_usage DEFAULT VALUES ON CONFLICT DO NOTHING;
+";
+
 /// What is to be made before rows of these tables can be loaded.
 pub(crate) fn of_table(name: &str) -> Option<&'static str> {
-    (name == "terrace_keyvalue").then_some(KEYVALUE)
+    match name {
+        "terrace_keyvalue" => Some(KEYVALUE),
+        "terrace_blob" => Some(BLOB),
+        _ => None,
+    }
 }
 
 impl Directory {

@@ -9,7 +9,8 @@ const NAME = /^[a-z0-9-]{1,64}$/;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-// An instance serves one tenant for life, so what is remembered here is this tenant's alone.
+// An instance serves one tenant for life, and here one request (`isolation` in service.toml): what is
+// remembered is this tenant's alone.
 const remembered = { tenant: null, requests: 0 };
 
 class Problem extends Error {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use terrace_capabilities_keyvalue::{Tables, Unavailable};
-use terrace_compute_capability::TenantFacts;
+use terrace_compute_capability::{OwnTables, Tables, TenantFacts, Unavailable};
 use terrace_compute_gateway::{Body, Resolved, Streams, TenantState, Tenants};
-use terrace_data_tenancy::{Directory, KEYVALUE, State, Tenant};
+use terrace_data_tenancy::{BLOB, Directory, KEYVALUE, State, Tenant};
 use terrace_events_live::{Live, Topics};
 use terrace_ground_error::{Code, Problem};
 use terrace_ground_ids::{ServiceName, Slug, TenantId};
@@ -86,13 +85,17 @@ impl Streams for LiveStreams {
 }
 
 /// The tables of capabilities, in tenants' schemas.
-pub(crate) struct OwnTables(pub(crate) Arc<Directory>);
+pub(crate) struct TenantTables(pub(crate) Arc<Directory>);
 
 #[async_trait]
-impl Tables for OwnTables {
-    async fn make(&self, tenant: &TenantId, service: &ServiceName) -> Result<(), Unavailable> {
-        self.0.make_tables(tenant, service, KEYVALUE).await.map_err(|error| {
-            warn!(tenant.id = %tenant, service.name = %service, "Cannot make the tables of its stores: {error}");
+impl Tables for TenantTables {
+    async fn make(&self, which: OwnTables, tenant: &TenantId, service: &ServiceName) -> Result<(), Unavailable> {
+        let statements = match which {
+            OwnTables::KeyValue => KEYVALUE,
+            OwnTables::Blob => BLOB,
+        };
+        self.0.make_tables(tenant, service, statements).await.map_err(|error| {
+            warn!(tenant.id = %tenant, service.name = %service, "Cannot make the tables of a capability: {error}");
             Unavailable("the store cannot be made at the moment; try again".to_owned())
         })
     }

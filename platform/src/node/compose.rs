@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
+use terrace_capabilities_blob::{Blob, Files, Links};
 use terrace_capabilities_cache::{Cache, Store};
 use terrace_capabilities_calls::Calls;
 use terrace_capabilities_clock::Clock;
@@ -34,11 +35,12 @@ use tracing::{info, warn};
 
 use super::{
     Options,
-    adapters::{Hosts, LiveStreams, OwnTables},
+    adapters::{Hosts, LiveStreams, TenantTables},
     calls::ThroughGateway,
     control::Plane,
     deliver::{Delivery, ServiceHooks},
     deployments::{Deployments, SqlSeals},
+    files::FileLinks,
     metrics, operator_token,
     settings::Settings,
     streams::Streams,
@@ -86,6 +88,9 @@ impl Node {
             Sealer::new(&secrets.bytes("sealing")?),
         ));
         let cache = Arc::new(Store::new(&config.cache));
+        let tables = Arc::new(TenantTables(directory.clone()));
+        let files = Arc::new(Files::new(config.blob.clone(), router.clone(), tables.clone()));
+        let links = Arc::new(Links::new(secrets.bytes("links")?));
         let capabilities: Vec<Arc<dyn Capability>> = vec![
             Arc::new(sql),
             Arc::new(Events),
@@ -102,11 +107,8 @@ impl Node {
             Arc::new(Values::new(settings.clone())),
             Arc::new(Random),
             Arc::new(Cache::new(cache.clone())),
-            Arc::new(KeyValue::new(
-                config.keyvalue.clone(),
-                router.clone(),
-                Arc::new(OwnTables(directory.clone())),
-            )),
+            Arc::new(KeyValue::new(config.keyvalue.clone(), router.clone(), tables)),
+            Arc::new(Blob::new(files.clone(), links.clone())),
         ];
         let mut engine_config = config.engine.clone();
         engine_config
@@ -123,6 +125,7 @@ impl Node {
             keys: keys.clone(),
             meters: meters.clone(),
             streams: Arc::new(LiveStreams::new(directory.clone(), live.clone())),
+            files: Arc::new(FileLinks::new(files, links)),
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);

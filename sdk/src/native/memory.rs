@@ -26,7 +26,10 @@ use crate::{
     calls::{self, Incoming, Outgoing},
     db::{Error, ErrorKind, Rows, Value},
     fetch,
-    native::{Facts, Host, HostTransaction},
+    native::{
+        Facts, Host, HostTransaction,
+        blobs::{Blobs, Kept},
+    },
     password, secrets,
 };
 
@@ -44,6 +47,7 @@ pub struct Memory {
     config: HashMap<String, String>,
     answers: Vec<(String, Arc<Answer>)>,
     cache: Arc<Mutex<Entries>>,
+    blobs: Kept,
 }
 
 impl Memory {
@@ -95,6 +99,10 @@ impl Memory {
             Some((_, answer)) => Ok(answer(request)),
             None => Err(fetch::Error::Denied(url)),
         }
+    }
+
+    pub(crate) fn blobs(&self, tenant: &str) -> Blobs {
+        Blobs::new(self.blobs.clone(), tenant)
     }
 
     pub(crate) fn cached(&self, tenant: &str, key: &str) -> Option<Vec<u8>> {

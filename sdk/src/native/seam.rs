@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    Caller, Tenant, cache,
+    Caller, Tenant, blob, cache,
     calls::{self, Incoming, Outgoing},
     config,
     db::{Error, ErrorKind, Rows, Value},
     fetch,
     log::Level,
-    native::{Facts, Host, HostTransaction},
+    native::{Blobs, Facts, Host, HostTransaction},
     password, secrets,
 };
 
@@ -163,6 +163,38 @@ pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
 
 pub(crate) fn random_text() -> String {
     context().map(|context| context.host.random_text()).unwrap_or_default()
+}
+
+fn blobs() -> Result<Blobs, blob::Error> {
+    let found = context().and_then(|context| context.host.blobs(&context.facts));
+    found.ok_or_else(|| blob::Error {
+        kind: blob::ErrorKind::Unavailable,
+        message: "this host keeps no files: give it a native::Memory".to_owned(),
+    })
+}
+
+pub(crate) async fn blob_put(name: &str, content_type: &str, content: Vec<u8>) -> Result<blob::Info, blob::Error> {
+    blobs()?.put(name, content_type, content)
+}
+
+pub(crate) async fn blob_get(name: &str) -> Result<Option<Vec<u8>>, blob::Error> {
+    blobs()?.get(name)
+}
+
+pub(crate) async fn blob_stat(name: &str) -> Result<Option<blob::Info>, blob::Error> {
+    blobs()?.stat(name)
+}
+
+pub(crate) async fn blob_delete(names: Vec<String>) -> Result<(), blob::Error> {
+    blobs()?.delete(&names)
+}
+
+pub(crate) async fn blob_list(prefix: &str, after: &str) -> Result<Vec<blob::Info>, blob::Error> {
+    Ok(blobs()?.list(prefix, after))
+}
+
+pub(crate) fn blob_link(name: &str, may_write: bool, seconds: u32) -> Result<String, blob::Error> {
+    blobs()?.link(name, may_write, seconds)
 }
 
 pub(crate) fn cache_get(key: &str) -> Option<Vec<u8>> {

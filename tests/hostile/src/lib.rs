@@ -1,5 +1,6 @@
 //! A service that misbehaves on request. The laws ask it to, and look at who else notices.
 
+mod files;
 mod later;
 mod outside;
 mod standards;
@@ -299,6 +300,7 @@ pub fn router() -> Router {
         outside::randomness,
         outside::fill_cache,
         outside::read_cache,
+        files::files,
         later::schedule_any,
         standards::keyvalue,
         standards::postgres,
@@ -312,6 +314,6 @@ terrace_sdk::service!(router);
 mod tests {
     #[test]
     fn every_operation_is_in_the_contract() {
-        assert_eq!(super::contract().paths.paths.len(), 22);
+        assert_eq!(super::contract().paths.paths.len(), 23);
     }
 }
