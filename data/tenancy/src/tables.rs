@@ -57,13 +57,13 @@ pub const BLOB: &str = "
     INSERT INTO terrace_blob_usage DEFAULT VALUES ON CONFLICT DO NOTHING;
 ";
 
+/// All of them, by the first table of each.
+pub(crate) const ALL: [(&str, &str); 2] = [("terrace_blob", BLOB), ("terrace_keyvalue", KEYVALUE)];
+
 /// What is to be made before rows of these tables can be loaded.
 pub(crate) fn of_table(name: &str) -> Option<&'static str> {
-    match name {
-        "terrace_keyvalue" => Some(KEYVALUE),
-        "terrace_blob" => Some(BLOB),
-        _ => None,
-    }
+    let made = ALL.into_iter().find(|(first, _)| *first == name);
+    made.map(|(_, statements)| statements)
 }
 
 impl Directory {

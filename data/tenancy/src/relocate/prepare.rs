@@ -44,8 +44,10 @@ impl Directory {
             }
         }
         let transaction = target.transaction().await?;
-        for (service, _) in here.iter().filter(|(_, there)| there.has_keyvalue) {
-            tables::make(&transaction, tenant, service, tables::KEYVALUE).await?;
+        for (service, there) in &here {
+            for statements in there.own_tables.iter().filter_map(|table| tables::of_table(table)) {
+                tables::make(&transaction, tenant, service, statements).await?;
+            }
         }
         let mut tables = Vec::new();
         for service in &services {
@@ -231,17 +233,18 @@ impl Ends {
 struct Standing {
     is_ready: bool,
     /// The tables that no migration makes.
-    has_keyvalue: bool,
+    own_tables: Vec<String>,
     migrations: Vec<(i32, String)>,
 }
 
 async fn standing(client: &impl GenericClient, tenant: &TenantId) -> Result<BTreeMap<ServiceName, Standing>, Error> {
+    let own_tables = tables::ALL.map(|(first, _)| first).to_vec();
     let rows = client
         .query(
             "SELECT p.service, p.ready_at IS NOT NULL, array_remove(array_agg(m.number ORDER BY m.number), NULL), array_remove(array_agg(m.sha256 ORDER BY m.number), NULL),
-                    to_regclass(format('%I.terrace_keyvalue', p.role)) IS NOT NULL
+                    ARRAY(SELECT name FROM unnest($2::text[]) name WHERE to_regclass(format('%I.%I', p.role, name)) IS NOT NULL)
              FROM terrace_events.principal p LEFT JOIN terrace.migration m ON m.schema = p.role WHERE p.tenant_id = $1 GROUP BY p.role",
-            &[&tenant.as_str()],
+            &[&tenant.as_str(), &own_tables],
         )
         .await?;
     rows.iter()
@@ -249,7 +252,7 @@ async fn standing(client: &impl GenericClient, tenant: &TenantId) -> Result<BTre
             let (numbers, hashes): (Vec<i32>, Vec<String>) = (row.try_get(2)?, row.try_get(3)?);
             let standing = Standing {
                 is_ready: row.try_get(1)?,
-                has_keyvalue: row.try_get(4)?,
+                own_tables: row.try_get(4)?,
                 migrations: numbers.into_iter().zip(hashes).collect(),
             };
             Ok((view::parsed(row, 0, "service name")?, standing))
