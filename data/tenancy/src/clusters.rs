@@ -59,7 +59,7 @@ impl Directory {
     /// it takes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when it is the directory's own database, or is older than PostgreSQL 15;
+    /// [`Error::Invalid`] when it is on the server of another cluster, or is older than PostgreSQL 15;
     /// [`Error::Connect`] and [`Error::Query`] when it cannot be reached or prepared: nothing is recorded.
     pub async fn add_cluster(&self, new: NewCluster) -> Result<(), Error> {
         if new.name == self.config.cluster {
@@ -76,11 +76,15 @@ impl Directory {
         let endpoint: Endpoint = crate::homes::endpoint(&self.config, &place, new.login.as_deref());
         let pool = crate::directory::pool(&endpoint, 2)?;
         let mut there = pool.get().await?;
-        let own = identity(&**self.pool.get().await?).await?;
-        if identity(&**there).await? == own {
-            return Err(Error::Invalid(
-                "this is the directory's own database, which takes tenants already".to_owned(),
-            ));
+        let server = server(&**there).await?;
+        for (known, pool) in self.homes() {
+            // One that does not answer is not the one that just did.
+            let Ok(client) = pool.get().await else { continue };
+            if known != new.name && self::server(&**client).await? == server {
+                return Err(Error::Invalid(format!(
+                    "this is the server of the cluster `{known}`; roles belong to a server, so each cluster is one of its own"
+                )));
+            }
         }
         self.install_cluster(&mut there).await?;
         let address = crate::install::written(&new.address);
@@ -245,11 +249,11 @@ impl Directory {
     }
 }
 
-/// What tells a database from every other.
-async fn identity(client: &impl GenericClient) -> Result<(String, String), Error> {
+/// What tells a running server from every other; a copy of its files has the same identifier.
+async fn server(client: &impl GenericClient) -> Result<(String, String), Error> {
     let row = client
         .query_one(
-            "SELECT (SELECT system_identifier::text FROM pg_control_system()), current_database()::text",
+            "SELECT (SELECT system_identifier::text FROM pg_control_system()), pg_postmaster_start_time()::text",
             &[],
         )
         .await?;

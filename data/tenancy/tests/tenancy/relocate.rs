@@ -10,9 +10,9 @@ use std::{
 };
 
 use terrace_data_embedded::testing::Scratch;
-use terrace_data_router::{Config as RouterConfig, Principal, Router, Value};
+use terrace_data_router::{Address, Config as RouterConfig, Principal, Router, Value};
 use terrace_data_tenancy::{
-    Destination, Directory, Error, Kind, LaneKind, NewTenant, Standing, Step,
+    Destination, Directory, Error, Kind, LaneKind, NewCluster, NewTenant, Standing, Step,
     testing::{MOVABLE, TestHooks, World, deadline, new_tenant, principal, second},
 };
 use terrace_events_outbox::{Effect, NewEvent, NewJob, epilogue_of};
@@ -375,6 +375,24 @@ async fn new_tenants_go_where_their_plan_and_region_say_and_then_where_there_are
         .move_tenant(&first, &"third".parse().unwrap(), "Olga")
         .await;
     assert!(matches!(unknown, Err(Error::Unknown { .. })), "{unknown:?}");
+    // Roles belong to a server: another database of one that is known is no other cluster.
+    let again = world.scratch.connection();
+    let again = NewCluster {
+        name: "third".parse().unwrap(),
+        address: Address::Unix {
+            dir: again.socket_dir,
+            port: again.port,
+        },
+        database: again.database,
+        login: Some(again.user),
+        region: String::new(),
+        plans: None,
+    };
+    let same = world.directory.add_cluster(again).await;
+    assert!(
+        matches!(same, Err(Error::Invalid(ref why)) if why.contains("`main`")),
+        "{same:?}"
+    );
     // What drains gives all that it has.
     let moves = world.directory.suggest_moves(10);
     assert_eq!(moves.len(), 2, "{moves:?}");
