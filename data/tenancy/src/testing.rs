@@ -116,7 +116,11 @@ impl World {
         let mut config = Config::new(database, "a secret of thirty-two characters");
         config.objects.folder = folder;
         // Every scratch server has the same.
-        config.cluster_passwords.insert(second(), password);
+        for name in ["second", "third"] {
+            config
+                .cluster_passwords
+                .insert(name.parse().expect("a cluster's name"), password.clone());
+        }
         config
     }
 
