@@ -177,7 +177,7 @@ fn added(table: &str, column: &ColumnDef, acts: &mut Vec<Act>) {
         };
         match constraint.contype() {
             ConstrType::ConstrIdentity => acts.push(numbered(table, &place)),
-            ConstrType::ConstrGenerated => acts.push(waits(
+            ConstrType::ConstrGenerated if constraint.generated_kind != "v" => acts.push(waits(
                 table,
                 format!(
                     "adds {place}, which is computed for every row: that rewrites the table while nobody can read it. Compute it in the query, or write it from the service"
