@@ -58,11 +58,8 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
             .services()
             .iter()
             .find_map(|service| service.current.clone());
-        let again = directory.activate_release(
-            &service,
-            &current.ok_or_else(|| anyhow::anyhow!("no release"))?,
-            Arc::new(|_| ()),
-        );
+        let current = current.ok_or_else(|| anyhow::anyhow!("there is no release"))?;
+        let again = directory.activate_release(&service, &current, Arc::new(|_| ()));
         ensure!(again.await?.migrated == 0, "something was migrated twice");
         let resumed = begun.elapsed();
         let each = |took: Duration, count: usize| {

@@ -146,17 +146,14 @@ pub async fn apply_all(
 }
 
 /// What one schema lacks.
-struct Plan<'a> {
-    missing: Vec<&'a Migration>,
+struct Plan {
+    /// Places in the list of migrations.
+    missing: Vec<usize>,
     is_superuser: bool,
 }
 
 /// What each of these tenants lacks, by one question.
-async fn plans<'a>(
-    pool: &Pool,
-    tenants: &[TenantId],
-    migrations: &'a Migrations,
-) -> Vec<(TenantId, Result<Plan<'a>, Error>)> {
+async fn plans(pool: &Pool, tenants: &[TenantId], migrations: &Migrations) -> Vec<(TenantId, Result<Plan, Error>)> {
     let schemas: Vec<String> = tenants
         .iter()
         .map(|tenant| tenant.schema(&migrations.service))
@@ -203,16 +200,12 @@ async fn ledgers(client: &Client, schemas: &[String]) -> Result<HashMap<String, 
     Ok(ledgers)
 }
 
-fn missing<'a>(
-    schema: &str,
-    migrations: &'a Migrations,
-    ledger: &HashMap<u32, String>,
-) -> Result<Vec<&'a Migration>, Error> {
+fn missing(schema: &str, migrations: &Migrations, ledger: &HashMap<u32, String>) -> Result<Vec<usize>, Error> {
     let mut missing = Vec::new();
-    for migration in migrations.list() {
+    for (at, migration) in migrations.list().iter().enumerate() {
         match ledger.get(&migration.number) {
             Some(sha256) => unchanged(schema, migration, sha256)?,
-            None => missing.push(migration),
+            None => missing.push(at),
         }
     }
     Ok(missing)
@@ -229,7 +222,7 @@ async fn on_a_connection(
     pool: &Pool,
     tenant: &TenantId,
     migrations: &Migrations,
-    plan: &Plan<'_>,
+    plan: &Plan,
     config: &Config,
 ) -> Result<usize, Error> {
     let mut client = pool.get().await.map_err(|error| Error::Connect(error.to_string()))?;
@@ -248,12 +241,12 @@ async fn all_of(
     client: &mut Client,
     tenant: &TenantId,
     migrations: &Migrations,
-    missing: &[&Migration],
+    missing: &[usize],
     is_superuser: bool,
     config: &Config,
 ) -> Result<usize, Error> {
     let mut applied = 0;
-    for migration in missing {
+    for migration in missing.iter().filter_map(|at| migrations.list().get(*at)) {
         let flight = Flight {
             tenant,
             schema: tenant.schema(&migrations.service),

@@ -364,7 +364,7 @@ async fn a_run_that_is_killed_goes_on_where_it_was_and_no_schema_is_touched_twic
         let run = tokio::spawn(async move {
             let config = Config::default();
             apply_all(&pool, &tenants, &all, &config, &move |progress| {
-                drop(sender.send(progress.done))
+                let _ = sender.send(progress.done);
             })
             .await
         });

@@ -34,7 +34,9 @@ const CLUSTER_MIGRATIONS: [(i32, &str, &str); 4] = [
     (
         7,
         "clusters",
-        "SELECT setval(pg_get_serial_sequence('terrace_events.job', 'id'), (1 + floor(random() * 1048575))::bigint << 42)",
+        "CREATE UNIQUE INDEX job_identity ON terrace_events.job (tenant_id, id);
+         ALTER TABLE terrace_events.job REPLICA IDENTITY USING INDEX job_identity;
+         SELECT setval(pg_get_serial_sequence('terrace_events.job', 'id'), (1 + floor(random() * 1048575))::bigint << 42)",
     ),
 ];
 /// What the directory's migrations say of tenants, who are in no other database.

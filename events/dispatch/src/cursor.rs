@@ -5,7 +5,7 @@ use std::time::Duration;
 use terrace_events_log::Event;
 use terrace_ground_ids::{ServiceName, TenantId};
 
-use crate::{Dispatcher, Error, ready::Key};
+use crate::{Dispatcher, Error, LivesThere, Pool, ready::Key};
 
 /// Where a consumer is in a stream.
 #[derive(Debug, Clone, Copy, Default)]
