@@ -3,8 +3,8 @@
 //! Absolute numbers depend on the machine; ratios are what counts. Peers are measured in turns with
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
+mod data;
 mod gauntlet;
-mod lifecycle;
 mod load;
 mod machine;
 mod native;
@@ -20,7 +20,7 @@ use anyhow::{Result, bail};
 
 /// One line of the table.
 pub(crate) struct Figure {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) ours: String,
     pub(crate) peer: String,
     pub(crate) ratio: String,
@@ -37,16 +37,10 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = [
-        "task",
-        "sandbox",
-        "tenants",
-        "lifecycle",
-        "rest",
-        "many",
-        "releases",
-        "starts",
-    ];
+    let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    let arguments: Vec<String> = arguments.into_iter().filter(|argument| argument != "--quick").collect();
+    let mut known = vec!["task", "sandbox", "tenants", "rest", "many", "releases", "starts"];
+    known.extend(data::NAMES);
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -63,9 +57,6 @@ fn main() -> Result<()> {
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);
         }
-        if wanted("lifecycle") {
-            figures.extend(lifecycle::measure().await?);
-        }
         if wanted("rest") {
             figures.extend(rest::measure().await?);
         }
@@ -77,6 +68,15 @@ fn main() -> Result<()> {
         }
         if wanted("starts") {
             figures.extend(starts::measure().await?);
+        }
+        if data::NAMES.into_iter().any(wanted) {
+            let wanted = data::Wanted {
+                overhead: wanted("data-overhead"),
+                neighbours: wanted("data-neighbours"),
+                tenants: wanted("data-tenants"),
+                is_quick,
+            };
+            figures.extend(data::measure(&wanted).await?);
         }
         anyhow::Ok(())
     })?;
