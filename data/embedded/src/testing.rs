@@ -38,6 +38,7 @@ pub struct Scratch {
 
 struct Server {
     directory: PathBuf,
+    settings: Vec<(String, String)>,
     postgres: Mutex<Option<Postgres>>,
     connection: Connection,
     pid: AtomicU32,
@@ -56,7 +57,7 @@ impl Scratch {
             match slot.upgrade() {
                 Some(server) => server,
                 None => {
-                    let server = Arc::new(Server::start().await);
+                    let server = Arc::new(Server::start(Vec::new()).await);
                     *slot = Arc::downgrade(&server);
                     server
                 }
@@ -67,7 +68,21 @@ impl Scratch {
 
     /// A database on a server of its own, for a test that stops it or looks at all of it.
     pub async fn alone() -> Self {
-        Self::on(Arc::new(Server::start().await)).await
+        Self::with_settings(&[]).await
+    }
+
+    /// The same, with further settings of PostgreSQL, which win over those of tests: for a measurement,
+    /// which needs more memory and connections than a test.
+    pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::on(Arc::new(Server::start(settings.collect()).await)).await
+    }
+
+    /// Another database on the same server.
+    pub async fn another_database(&self) -> Self {
+        Self::on(Arc::clone(&self.server)).await
     }
 
     async fn on(server: Arc<Server>) -> Self {
@@ -104,10 +119,11 @@ impl Scratch {
         text.push_str(&format!("primary_conninfo = '{follow}'\n"));
         std::fs::write(&settings, text).expect("write postgresql.auto.conf");
         self.start().await;
-        let postgres = Postgres::start(config(&directory), &|_| {})
+        let settings = self.server.settings.clone();
+        let postgres = Postgres::start(config(&directory, &settings), &|_| {})
             .await
             .expect("start the standby");
-        let server = Arc::new(Server::of(directory, postgres).await);
+        let server = Arc::new(Server::of(directory, settings, postgres).await);
         let connection = Connection {
             database: self.connection.database.clone(),
             ..server.connection.clone()
@@ -153,7 +169,7 @@ impl Scratch {
     /// Starts it again, over the same data.
     pub async fn start(&self) {
         let mut slot = self.server.postgres.lock().await;
-        let postgres = Postgres::start(config(&self.server.directory), &|_| {})
+        let postgres = Postgres::start(config(&self.server.directory, &self.server.settings), &|_| {})
             .await
             .expect("start the server again");
         self.server.watch(&postgres);
@@ -175,7 +191,7 @@ async fn connect(connection: &Connection) -> Client {
     client
 }
 
-fn config(directory: &Path) -> Config {
+fn config(directory: &Path, settings: &[(String, String)]) -> Config {
     let mut config = Config::in_directory(directory.join("postgres"), directory.join("password"));
     // Nothing of a test has to survive the machine; processes that die are all that is tested.
     config.settings = [
@@ -186,6 +202,7 @@ fn config(directory: &Path) -> Config {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
+    config.settings.extend_from_slice(settings);
     config
 }
 
@@ -194,7 +211,7 @@ fn config(directory: &Path) -> Config {
     reason = "a test that has no database fails here, with the reason"
 )]
 impl Server {
-    async fn start() -> Self {
+    async fn start(settings: Vec<(String, String)>) -> Self {
         let temporary = std::env::temp_dir();
         let directory = temporary.join(format!("terrace-scratch-{}-{}", std::process::id(), nonce()));
         std::fs::create_dir_all(&directory).expect("create a scratch directory");
@@ -202,15 +219,15 @@ impl Server {
 
         let template = temporary.join(format!("terrace-scratch-template-{}", Uid::effective()));
         let is_first = !copy(&template.join("data"), &directory);
-        let postgres = Postgres::start(config(&directory), &|_| {})
+        let postgres = Postgres::start(config(&directory, &settings), &|_| {})
             .await
             .expect("start a scratch server");
         let postgres = if is_first {
-            keep_template(postgres, &directory, &template).await
+            keep_template(postgres, &directory, &settings, &template).await
         } else {
             postgres
         };
-        Self::of(directory, postgres).await
+        Self::of(directory, settings, postgres).await
     }
 
     /// Copies a stopped server's files to a place of their own.
@@ -225,9 +242,10 @@ impl Server {
         directory
     }
 
-    async fn of(directory: PathBuf, postgres: Postgres) -> Self {
+    async fn of(directory: PathBuf, settings: Vec<(String, String)>, postgres: Postgres) -> Self {
         let server = Self {
             directory,
+            settings,
             connection: postgres.connection(),
             pid: AtomicU32::new(0),
             postgres: Mutex::new(None),
@@ -297,7 +315,12 @@ fn copy(template: &Path, directory: &Path) -> bool {
     clippy::expect_used,
     reason = "a test that has no database fails here, with the reason"
 )]
-async fn keep_template(postgres: Postgres, directory: &Path, template: &Path) -> Postgres {
+async fn keep_template(
+    postgres: Postgres,
+    directory: &Path,
+    settings: &[(String, String)],
+    template: &Path,
+) -> Postgres {
     postgres.stop().await.expect("stop the first scratch server");
     let unfinished = template.with_extension(format!("{}-{}", std::process::id(), nonce()));
     std::fs::create_dir_all(&unfinished).expect("create a template directory");
@@ -310,7 +333,8 @@ async fn keep_template(postgres: Postgres, directory: &Path, template: &Path) ->
     if !copied.is_ok_and(|status| status.success()) || std::fs::rename(&unfinished, template).is_err() {
         drop(std::fs::remove_dir_all(&unfinished));
     }
-    tokio::time::timeout(Duration::from_secs(60), Postgres::start(config(directory), &|_| {}))
+    let started = Postgres::start(config(directory, settings), &|_| {});
+    tokio::time::timeout(Duration::from_secs(60), started)
         .await
         .expect("the scratch server starts in time")
         .expect("start the scratch server again")

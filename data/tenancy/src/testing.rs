@@ -39,7 +39,11 @@ impl World {
 
     /// The same, with changes to the directory's configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let scratch = Scratch::new().await;
+        Self::on(Scratch::new().await, change).await
+    }
+
+    /// The same, in this database.
+    pub async fn on(scratch: Scratch, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Self::config(&scratch);
         change(&mut config);
         let directory = Directory::connect(config).expect("a valid configuration");
