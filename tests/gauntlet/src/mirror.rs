@@ -1,10 +1,9 @@
-//! No attack: says in its headers what it was asked, and sends the body back as it comes, trailers
-//! included. What a standard component has to see of a request shows here.
+//! No attack: says in its headers what it was asked, and sends the body back as it comes. What a
+//! standard component has to see of a request shows here.
 
 use wasip2::{
     http::types::{
-        Fields, FutureTrailers, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse,
-        ResponseOutparam, Scheme,
+        Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme,
     },
     io::streams::StreamError,
 };
@@ -16,8 +15,7 @@ pub(crate) fn run(request: IncomingRequest, outparam: ResponseOutparam) {
     };
     ResponseOutparam::set(outparam, Ok(response));
     copy(&incoming, &body);
-    let trailers = trailers(IncomingBody::finish(incoming));
-    let _ = OutgoingBody::finish(body, trailers);
+    let _ = OutgoingBody::finish(body, None);
 }
 
 fn describe(request: &IncomingRequest) -> Fields {
@@ -39,7 +37,6 @@ fn describe(request: &IncomingRequest) -> Fields {
         ("x-scheme", scheme),
         ("x-authority", request.authority().unwrap_or_default()),
         ("x-path", request.path_with_query().unwrap_or_default()),
-        ("trailer", "x-mirrored".to_owned()),
     ];
     for (name, value) in said {
         let _ = fields.append(name, value.as_bytes());
@@ -65,18 +62,4 @@ fn copy(from: &IncomingBody, to: &OutgoingBody) {
             Err(StreamError::LastOperationFailed(error)) => panic!("{}", error.to_debug_string()),
         }
     }
-}
-
-/// Those of the request, one of them under another name.
-fn trailers(future: FutureTrailers) -> Option<Fields> {
-    future.subscribe().block();
-    let Some(Ok(Ok(Some(sent)))) = future.get() else {
-        return None;
-    };
-    let fields = Fields::new();
-    for (name, value) in sent.entries() {
-        let name = if name == "x-sent" { "x-mirrored" } else { name.as_str() };
-        let _ = fields.append(name, &value);
-    }
-    Some(fields)
 }
