@@ -8,6 +8,8 @@ mod data;
 mod gauntlet;
 mod load;
 mod machine;
+mod migration;
+mod moves;
 mod native;
 mod peers;
 mod releases;
@@ -44,7 +46,16 @@ fn main() -> Result<()> {
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let arguments: Vec<String> = arguments.into_iter().filter(|argument| argument != "--quick").collect();
     let mut known = vec![
-        "task", "sandbox", "calls", "tenants", "rest", "many", "releases", "starts",
+        "task",
+        "sandbox",
+        "calls",
+        "tenants",
+        "migration",
+        "moves",
+        "rest",
+        "many",
+        "releases",
+        "starts",
     ];
     known.extend(data::NAMES);
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
@@ -65,6 +76,12 @@ fn main() -> Result<()> {
         }
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);
+        }
+        if wanted("migration") {
+            figures.extend(migration::measure().await?);
+        }
+        if wanted("moves") {
+            figures.extend(moves::measure().await?);
         }
         if wanted("rest") {
             figures.extend(rest::measure().await?);

@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Customers: list, show, create, suspend, resume, rename, plan, export, import, restore, delete
     #[command(subcommand, visible_alias = "tenants")]
     Tenant(Tenant),
+    /// PostgreSQL servers: list, add, drain, open, balance
+    #[command(subcommand, visible_alias = "clusters")]
+    Cluster(Cluster),
     /// Units of backend code and their releases: list, show, deploy, activate
     #[command(subcommand, visible_alias = "services")]
     Service(Service),
@@ -222,6 +225,24 @@ pub(crate) enum Tenant {
         after_help = "It is made beside the tenant, which is served meanwhile, and verified; then the two change places in one moment.\nThe tenant keeps its id, names, plan and settings. What it was before is kept as a suspended tenant of its own,\nwith all that was written since the archive was made: look at it, and delete it when it is not needed any more.\nA tenant that was deleted is not restored; `terrace tenant import --force` makes a new one of its archive.\n\nExamples:\n  terrace tenant restore acme acme.terrace\n  terrace tenant restore acme backup/acme.terrace --yes"
     )]
     Restore(RestoreTenant),
+    /// Move a tenant to another cluster, or into a lane of its own, while it is in use
+    #[command(
+        name = "move",
+        after_help = "Its tables are copied and followed; then its requests wait for some milliseconds and go on at the other\ncluster. When the clusters are too far behind each other for that, it is tried again, and the tenant is served\nwhere it was. --cancel gives a move up that has not switched yet.\n\nA lane is a login of the database with its own connections, which up to 64 tenants share. Into another lane\nnothing is copied, and nothing waits. `[tenants.lane_tenants]` gives lanes to plans.\n\nExamples:\n  terrace tenant move acme --to eu-2\n  terrace tenant move acme --lane own\n  terrace tenant move acme --cancel"
+    )]
+    Move {
+        #[command(flatten)]
+        tenant: TenantName,
+        /// The cluster, as `terrace cluster list` shows it
+        #[arg(long, required_unless_present_any = ["lane", "cancel"])]
+        to: Option<String>,
+        /// Its lane there: own, or shared with neighbours
+        #[arg(long, value_parser = ["own", "shared"])]
+        lane: Option<String>,
+        /// Give up the move that runs
+        #[arg(long, conflicts_with_all = ["to", "lane"])]
+        cancel: bool,
+    },
     /// Prove that a tenant was deleted: when, by whom, and what was removed
     #[command(
         after_help = "It is kept under the id that the tenant had; `terrace tenant operations` lists ids of tenants that are gone.\n\nExamples:\n  terrace tenant evidence t_7f3k9q2m\n  terrace tenant evidence t_7f3k9q2m --json > deletion-of-acme.json"
@@ -345,6 +366,68 @@ pub(crate) struct RestoreTenant {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// List clusters, and how much is on them
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  terrace cluster list\n  terrace cluster list --json | jq '.items[] | {name, tenants}'"
+    )]
+    List,
+    /// Add a PostgreSQL server that takes tenants
+    #[command(
+        after_help = "The database must be there and empty, and every node must reach it under this address; so must the other\nclusters, if tenants are to be moved. The password of the login lies in the nodes' secrets (a file named\n`cluster-` and the name, which they read when they start). Adding it again changes what was said.\n\nExamples:\n  terrace cluster add eu-2 --host 10.0.4.2\n  terrace cluster add premium --host 10.0.4.3 --region eu --plan team\n  terrace cluster add local --host /run/postgresql --database terrace2"
+    )]
+    Add(AddCluster),
+    /// Keep new tenants from a cluster
+    #[command(
+        after_help = "Those that it has stay; `terrace cluster balance` suggests where to move them.\n\nExamples:\n  terrace cluster drain eu-2"
+    )]
+    Drain {
+        /// Its name
+        cluster: String,
+    },
+    /// Let a cluster take new tenants again
+    #[command(after_help = "Examples:\n  terrace cluster open eu-2")]
+    Open {
+        /// Its name
+        cluster: String,
+    },
+    /// Suggest moves: away from clusters that are drained, and towards equal shares
+    #[command(
+        after_help = "Nothing is changed. --apply makes the moves, one after the other.\n\nExamples:\n  terrace cluster balance\n  terrace cluster balance --apply\n  terrace cluster balance --json | jq -r '.items[] | \"terrace tenant move \\(.slug) --to \\(.to)\"'"
+    )]
+    Balance {
+        /// Make the moves
+        #[arg(long)]
+        apply: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddCluster {
+    /// Its name
+    pub(crate) name: String,
+    /// A name or an address, or the folder of a unix socket
+    #[arg(long)]
+    pub(crate) host: String,
+    /// The port
+    #[arg(long, default_value_t = 5432)]
+    pub(crate) port: u16,
+    /// The database
+    #[arg(long, default_value = "terrace")]
+    pub(crate) database: String,
+    /// The platform's own login there; the directory's when absent
+    #[arg(long)]
+    pub(crate) login: Option<String>,
+    /// Where it is, in your words
+    #[arg(long, default_value = "")]
+    pub(crate) region: String,
+    /// Only new tenants of this plan: free or team. May be given twice
+    #[arg(long = "plan", value_name = "PLAN")]
+    pub(crate) plans: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Service {
     /// List services and the releases that requests go to
     #[command(
@@ -456,6 +539,9 @@ pub(crate) struct Deploy {
     /// Deploy it although clients of the served release can fail on it
     #[arg(long)]
     pub(crate) allow_breaking: bool,
+    /// Deploy it although its migrations make tenants wait, or take away what the served release uses
+    #[arg(long)]
+    pub(crate) force_migration: bool,
     /// Only for a share of the tenants (5%), or for some (acme,globex)
     #[arg(long, value_name = "WHO")]
     pub(crate) canary: Option<String>,
@@ -469,6 +555,7 @@ impl Deploy {
             dry_run: false,
             yes: false,
             allow_breaking: false,
+            force_migration: false,
             canary: None,
         }
     }

@@ -34,6 +34,7 @@ struct Setting {
 struct Migration {
     name: String,
     takes_away: Vec<String>,
+    makes_wait: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +45,12 @@ struct Contract {
 }
 
 impl Changes {
+    /// Whether a migration makes tenants wait, or takes away what the served release uses.
+    pub(crate) fn has_unsafe_migration(&self) -> bool {
+        let mut migrations = self.migrations.iter();
+        migrations.any(|migration| !migration.takes_away.is_empty() || !migration.makes_wait.is_empty())
+    }
+
     /// One line for each difference; the marks say what kind it is: `+` asks, `-` drops, `~` changes,
     /// `!` breaks.
     pub(crate) fn page(&self, service: &str, style: Style) -> String {
@@ -83,6 +90,10 @@ impl Changes {
                 );
                 lines.push(style.bad(&what));
             }
+            for what in &migration.makes_wait {
+                let what = format!("! migration {} {}", tame(&migration.name), tame(what));
+                lines.push(style.bad(&what));
+            }
         }
         for change in &self.contract {
             let line = format!("{}: {}", tame(&change.place), tame(&change.detail));
@@ -112,7 +123,9 @@ mod tests {
             "asks": [{ "kind": "capability", "name": "http" }],
             "drops": [{ "kind": "call", "name": "billing" }],
             "settings": [{ "name": "limits.cpu_ms", "before": "200", "after": "100" }],
-            "migrations": [{ "name": "0004_titles", "takes_away": ["drops the column `task.title`"] }],
+            "migrations": [{
+                "name": "0004_titles", "takes_away": ["drops the column `task.title`"], "makes_wait": ["makes an index on `task`"],
+            }],
             "contract": [
                 { "breaking": true, "place": "GET /api/tasks/boards", "detail": "the operation is gone" },
                 { "breaking": false, "place": "GET /api/tasks/cards", "detail": "a new operation" },
@@ -126,6 +139,7 @@ tasks, against r_23456789ab:
   ~ limits.cpu_ms is 100, before 200
   + migration 0004_titles
   ! migration 0004_titles drops the column `task.title`: there is no way back
+  ! migration 0004_titles makes an index on `task`
   ! breaks clients: GET /api/tasks/boards: the operation is gone
   ~ GET /api/tasks/cards: a new operation
 ";

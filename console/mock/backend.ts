@@ -64,7 +64,7 @@ function facts(of: Service, release: Release): ReleaseFacts {
       asks: [...added.map((name) => ({ kind: 'capability', name })), ...(isCanary ? [{ kind: 'http', name: 'api.example.com' }] : [])],
       drops: gone.map((name) => ({ kind: 'capability', name })),
       settings: [],
-      migrations: isCanary ? [{ name: '0003_titles', takes_away: [] }] : [],
+      migrations: isCanary ? [{ name: '0003_titles', takes_away: [], makes_wait: [] }] : [],
       contract: isCanary ? [{ breaking: true, place: 'GET /api/tasks/boards', detail: 'response 200: the field `title` is gone' }] : [],
     },
   };
@@ -80,7 +80,7 @@ function site(name: string, title: string, builds: [id: string, age: number, fil
 const STEPS: Record<string, string[]> = {
   create: ['claimed', 'hooked', 'active'],
   suspend: ['suspended', 'quiet'],
-  resume: ['resumed'],
+  resume: ['served', 'resumed'],
   plan: ['planned', 'told'],
   rename: ['reserved', 'renamed'],
 };
@@ -96,7 +96,7 @@ class World {
   operations: Operation[] = [];
   services: Service[] = [];
   sites: Site[] = [];
-  clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
+  clusters: Cluster[] = [{ name: 'main', state: 'up', database: 'terrace', version: '15.14', region: '', plans: null, draining: false, movable: true, lanes: 1, tenants: 4, size_bytes: 41_206_000 }];
   errors: MetersError[] = [];
 
   /** Changes a tenant, and puts on record that somebody did. */

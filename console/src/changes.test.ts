@@ -9,7 +9,7 @@ test('each difference is a line, and what breaks comes first', () => {
     asks: [{ kind: 'http', name: 'api.example.com' }],
     drops: [{ kind: 'call', name: 'billing' }],
     settings: [{ name: 'limits.cpu_ms', before: '200', after: null }],
-    migrations: [{ name: '0004_titles', takes_away: ['drops the column `task.title`'] }],
+    migrations: [{ name: '0004_titles', takes_away: ['drops the column `task.title`'], makes_wait: [] }],
     contract: [
       { breaking: false, place: 'GET /api/tasks/cards', detail: 'a new operation' },
       { breaking: true, place: 'GET /api/tasks/boards', detail: 'the operation is gone' },

@@ -16,6 +16,7 @@ export function changesOf(diff: ReleaseDiff): Change[] {
     ...diff.settings.map(({ name, before, after }): Change => ({ kind: 'changes', mark: '~', text: `${name} is ${after ?? 'none'}, ${before ?? 'none'} in the served release` })),
     ...diff.migrations.map(({ name }): Change => ({ kind: 'asks', mark: '+', text: `Migration ${name}` })),
     ...diff.migrations.flatMap(({ name, takes_away }) => takes_away.map((what): Change => ({ kind: 'breaks', mark: '!', text: `Migration ${name} ${what}: there is no way back` }))),
+    ...diff.migrations.flatMap(({ name, makes_wait }) => makes_wait.map((what): Change => ({ kind: 'breaks', mark: '!', text: `Migration ${name} ${what}` }))),
     ...diff.contract.map(({ breaking, place, detail }): Change =>
       breaking ? { kind: 'breaks', mark: '!', text: `Breaks clients: ${place}: ${detail}` } : { kind: 'changes', mark: '~', text: `${place}: ${detail}` },
     ),

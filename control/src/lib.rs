@@ -35,11 +35,11 @@ mod validation;
 
 pub use archives::{Archive, ImportTenant, RestoreTenant};
 pub use authentication::Operator;
-pub use clusters::{Cluster, ClusterPage, ClusterState};
+pub use clusters::{AddCluster, Cluster, ClusterPage, ClusterState, NewCluster, Suggestion, SuggestionList};
 pub use config::Config;
 pub use contract::contract;
 pub use internal::{EdgeBuild, EdgeFile, EdgeHost, EdgeHostState, EdgeSite, EdgeSnapshot, Health};
-pub use lifecycle::{Lifecycle, NewImport, NewRestore, Pieces, Rename};
+pub use lifecycle::{Destination, LaneKind, Lifecycle, NewImport, NewRestore, Pieces, Rename};
 pub use logs::{LogFilter, LogLevel, LogLine, LogLines};
 pub use meters::{Meters, MetersError, MetersPoint, MetersTotals, ServiceMeters, TenantMeters};
 pub use operations::{Operation, OperationKind, OperationPage, OperationState, OperationStep};
@@ -58,8 +58,8 @@ pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, Se
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;
 pub use tenants::{
-    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, Placement, Plan, RenameTenant,
-    Tenant, TenantPage, TenantState,
+    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, MoveTenant, Placement, Plan,
+    RenameTenant, Tenant, TenantPage, TenantState,
 };
 pub use usage::{UsageFilter, UsageReport, UsageRow};
 

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use terrace_ground_ids::{ArchiveId, Slug};
+use serde::{Deserialize, Serialize};
+use terrace_ground_ids::{ArchiveId, ClusterName, Slug};
+use utoipa::ToSchema;
 
 use crate::{DeletedTenant, Error, Operation, Plan, Tenant, TenantRef};
 
@@ -47,6 +49,25 @@ pub struct NewRestore {
     pub force: bool,
 }
 
+/// How many neighbours a tenant's lane has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LaneKind {
+    /// None: a login of its own, with connections of its own.
+    Own,
+    /// At most 63.
+    Shared,
+}
+
+/// Where a tenant is to live; what is absent stays. One of them is there.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// On this cluster.
+    pub cluster: Option<ClusterName>,
+    /// In a lane of this kind.
+    pub lane: Option<LaneKind>,
+}
+
 /// Changes to tenants that exist, and what came of them. Each is an operation with recorded steps that
 /// goes on when the caller leaves; [`Error::Conflict`] names another that is in the way. `operator` is
 /// who asked.
@@ -88,4 +109,10 @@ pub trait Lifecycle: Send + Sync + 'static {
 
     /// What is left of a tenant that was deleted, by its id.
     async fn evidence(&self, tenant: &TenantRef) -> Result<DeletedTenant, Error>;
+
+    /// Begins to move it to another cluster.
+    async fn relocate(&self, tenant: &TenantRef, to: Destination, operator: &str) -> Result<Tenant, Error>;
+
+    /// Gives up a move that has not switched.
+    async fn cancel_move(&self, tenant: &TenantRef) -> Result<Tenant, Error>;
 }

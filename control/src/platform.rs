@@ -6,12 +6,12 @@ use std::{fmt, str::FromStr, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use terrace_ground_error::FieldError;
-use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 
 use crate::{
-    Build, Cluster, DeletedTenant, EdgeSnapshot, InvocationResult, Lifecycle, LogFilter, LogLines, Meters,
+    Build, Cluster, DeletedTenant, EdgeSnapshot, InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewCluster,
     NewInvocation, NewSetting, Plan, Release, ReleaseDiff, ReleaseFacts, Service, Setting, SettingKind, SettingRef,
-    Site, Tenant, UsageFilter, UsageReport,
+    Site, Suggestion, Tenant, UsageFilter, UsageReport,
 };
 
 /// The platform, as operators and the edge see it.
@@ -105,6 +105,15 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Every cluster, with whether it answers now.
     async fn clusters(&self) -> Result<Vec<Cluster>, Error>;
+
+    /// Prepares a cluster and lets it take tenants.
+    async fn add_cluster(&self, cluster: NewCluster) -> Result<Cluster, Error>;
+
+    /// Keeps new tenants from a cluster, or lets it take them.
+    async fn drain_cluster(&self, name: &ClusterName, draining: bool) -> Result<Cluster, Error>;
+
+    /// Moves that would make the clusters' shares more even, at most 100.
+    async fn suggest_moves(&self) -> Result<Vec<Suggestion>, Error>;
 
     /// The figures of the last 60 seconds. Called once a second for each open stream, so it answers
     /// from memory; [`Meters::from_snapshot`] makes it from the node's meters.

@@ -1,6 +1,9 @@
 //! `terrace.toml`: one file for a whole installation. An unknown key is an error with a suggestion.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -17,6 +20,8 @@ pub struct Config {
     pub node: Node,
     /// What is kept ready, kept back and taken in for tenants.
     pub tenants: Tenants,
+    /// How tenants' schemas are migrated.
+    pub migrations: terrace_data_migrate::Config,
     /// How requests are taken.
     pub gateway: terrace_compute_gateway::Config,
     /// How services are run.
@@ -86,6 +91,14 @@ pub struct Tenants {
     pub slug_held_days: u32,
     /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
     pub archive_max_mib: u64,
+    /// Milliseconds that a change may take from one cluster to the other for a move to switch. Default 200.
+    pub move_lag_max_ms: u64,
+    /// Milliseconds for which a switch may keep a tenant's requests waiting; then it is given up and tried
+    /// again. Default 1,000.
+    pub move_pause_max_ms: u64,
+    /// Most tenants in one lane, for tenants of a plan, by its name: with `team = 1` each has a lane of its
+    /// own. Default: none; 64 for every plan.
+    pub lane_tenants: BTreeMap<String, u32>,
 }
 
 impl Default for Tenants {
@@ -94,6 +107,9 @@ impl Default for Tenants {
             spares: 4,
             slug_held_days: 30,
             archive_max_mib: 4_096,
+            move_lag_max_ms: 200,
+            move_pause_max_ms: 1_000,
+            lane_tenants: BTreeMap::new(),
         }
     }
 }

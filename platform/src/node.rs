@@ -18,6 +18,7 @@ mod manifest;
 mod metrics;
 mod serve;
 mod settings;
+mod streams;
 mod trials;
 mod usage;
 mod warm;

@@ -46,6 +46,24 @@ impl Secrets {
         bytes.with_context(|| format!("{} does not hold 64 hexadecimal digits", self.path(name).display()))
     }
 
+    /// The secrets whose names begin with `prefix`, by the rest of their names.
+    ///
+    /// # Errors
+    /// The folder or a file in it cannot be read.
+    pub fn beginning_with(&self, prefix: &str) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        let entries = fs::read_dir(&self.folder).with_context(|| format!("look into {}", self.folder.display()))?;
+        for entry in entries {
+            let name = entry.context("look at a secret")?.file_name();
+            if let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(prefix)) {
+                let path = self.path(&format!("{prefix}{rest}"));
+                let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+                found.push((rest.to_owned(), text.trim().to_owned()));
+            }
+        }
+        Ok(found)
+    }
+
     /// The secret text `name`, or `initial` written as it on first use. Two processes that both come
     /// first agree: the file is made whole under another name and linked, and only one link succeeds.
     ///

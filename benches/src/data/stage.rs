@@ -113,7 +113,7 @@ impl Stage {
             "{count} tenants of three services, {} lanes; {new} made by {BUILDERS} at a time in {:.1} s, {} kB on disk each",
             self.world.directory.tenants().lanes().count(),
             took.as_secs_f64(),
-            bytes / new as u64 >> 10
+            (bytes / new as u64) >> 10
         ));
         self.join_peer(there).await?;
         self.admin.batch_execute("CHECKPOINT").await?;

@@ -33,9 +33,9 @@ pub(crate) fn run(api: &Api, output: Output, options: &Deploy, wanted: Option<Ki
 }
 
 fn site(api: &Api, output: Output, options: &Deploy, bundle: &Bundle) -> Result<(), Failure> {
-    if options.dry_run || options.canary.is_some() || options.allow_breaking {
+    if options.dry_run || options.canary.is_some() || options.allow_breaking || options.force_migration {
         return Err(Failure::Usage(format!(
-            "{} is a site; --dry-run, --canary and --allow-breaking are for services",
+            "{} is a site; --dry-run, --canary, --allow-breaking and --force-migration are for services",
             options.path.display()
         )));
     }
@@ -71,6 +71,7 @@ fn service(api: &Api, output: Output, options: &Deploy, bundle: Bundle) -> Resul
     // Agreed to, by a person or by an option.
     body["allow_breaking"] = changes.breaking.into();
     body["allow_new_asks"] = true.into();
+    body["force_migration"] = changes.has_unsafe_migration().into();
     if let Some(canary) = &options.canary {
         body["canary"] = split(canary)?;
     }
@@ -98,6 +99,12 @@ fn agree(changes: &Changes, options: &Deploy) -> Result<(), Failure> {
     }
     if changes.breaking && !options.allow_breaking {
         question("This breaks clients of the release that is served.", "--allow-breaking")?;
+    }
+    if changes.has_unsafe_migration() && !options.force_migration {
+        question(
+            "Its migrations are not safe while it is rolled out.",
+            "--force-migration where you know better",
+        )?;
     }
     if !changes.asks.is_empty() && !options.yes {
         question("It newly asks for what is listed above.", "--yes")?;

@@ -1,6 +1,7 @@
 //! One file for each noun: asks the API and shows the answer.
 
 mod archive;
+mod cluster;
 mod deploy;
 mod invoke;
 mod login;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(global.json);
     match command {
         Command::Tenant(command) => tenant::run(&api(&global)?, output, command),
+        Command::Cluster(command) => cluster::run(&api(&global)?, output, command),
         Command::Service(command) => service::run(&api(&global)?, output, command),
         Command::Site(command) => site::run(&api(&global)?, output, command),
         Command::Deploy(options) => deploy::run(&api(&global)?, output, &options, None),

@@ -1,5 +1,8 @@
 //! `terrace tenant suspend`, `resume`, `plan`, `rename`, `operations`, `finish`: what is done to tenants.
 
+use std::{thread, time::Duration};
+
+use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -107,6 +110,67 @@ pub(super) fn rename(api: &Api, output: Output, options: RenameTenant) -> Result
     say(output, &answer.body, |tenant| {
         format!("It is {} ({}) now, at {}", tame(&tenant.name), tenant.slug, tenant.host)
     })
+}
+
+/// Gives up the move of a tenant.
+pub(super) fn stay(api: &Api, output: Output, tenant: &str) -> Result<(), Failure> {
+    let path = format!("{PATH}/{}/cancel-move", segment(tenant));
+    let answer = progress::waiting("Giving up the move", || api.act(&path))?;
+    say(output, &answer, |tenant| format!("{} stays where it is", tenant.slug))
+}
+
+/// Moves a tenant.
+pub(super) fn relocate(
+    api: &Api,
+    output: Output,
+    tenant: &str,
+    to: Option<&str>,
+    lane: Option<&str>,
+) -> Result<(), Failure> {
+    let path = format!("{PATH}/{}/move", segment(tenant));
+    let body = json!({ "cluster": to, "lane": lane });
+    let begun = progress::waiting("Choosing a place", || api.post(&path, &body))?;
+    let moving = Shown::deserialize(&begun.body)?;
+    let pause = follow_move(api, &moving.id)?;
+    let answer = api.get(&format!("{PATH}/{}", segment(&moving.id)))?;
+    say(output, &answer, |tenant| match (to, pause) {
+        (Some(to), Some(pause)) => format!(
+            "{} lives on {to} now; its requests waited for {pause:.1} ms",
+            tenant.slug
+        ),
+        (Some(to), None) => format!("{} lives on {to} already", tenant.slug),
+        (None, _) if lane == Some("own") => format!("{} has a lane of its own", tenant.slug),
+        (None, _) => format!("{} shares a lane", tenant.slug),
+    })
+}
+
+/// Waits until the newest move of a tenant is done; for how long its requests waited.
+fn follow_move(api: &Api, tenant: &str) -> Result<Option<f64>, Failure> {
+    let mut spinner = progress::Steps::new("Moving");
+    loop {
+        let newest = match newest(api, tenant) {
+            // A node that is restarted goes on with it.
+            Err(failure) if failure.exit_code() == 5 => None,
+            outcome => outcome?,
+        };
+        if let Some(operation) = newest.filter(|operation| operation.kind == "move") {
+            match operation.state.as_str() {
+                "done" => return Ok(operation.evidence["pause_ms"].as_f64()),
+                "running" => {}
+                _ => return Err(anyhow!("the move was given up; the tenant is served where it was").into()),
+            }
+            if let (Some(error), true) = (&operation.error, operation.attempts >= 2) {
+                return Err(anyhow!(
+                    "not yet: {error}\n  next: it is tried again by itself; `terrace tenant show {tenant}` tells how it stands, `terrace tenant move {tenant} --cancel` gives it up"
+                )
+                .into());
+            }
+            spinner.at(&operation.progress());
+        } else {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
 }
 
 pub(super) fn list(api: &Api, output: Output, tenant: Option<&str>) -> Result<(), Failure> {

@@ -59,6 +59,12 @@ pub(crate) fn run(api: &Api, output: Output, command: Tenant) -> Result<(), Fail
         Tenant::Export(options) => archive::export(api, output, options),
         Tenant::Import(options) => archive::import(api, output, options),
         Tenant::Restore(options) => archive::restore(api, output, options),
+        Tenant::Move {
+            tenant, cancel: true, ..
+        } => operations::stay(api, output, &tenant.tenant),
+        Tenant::Move { tenant, to, lane, .. } => {
+            operations::relocate(api, output, &tenant.tenant, to.as_deref(), lane.as_deref())
+        }
         Tenant::Evidence(name) => evidence(api, output, &name.tenant),
         Tenant::Operations { tenant } => operations::list(api, output, tenant.as_deref()),
         Tenant::Finish(name) => operations::finish(api, output, &name.tenant),

@@ -185,10 +185,6 @@ export interface Credentials {
 
 /** What is left of a tenant: the proof of what was removed, and nothing that names the customer. */
 export interface DeletedTenant {
-  /** When the deletion was done. */
-  deleted_at: string;
-  /** The operator who asked; null: the platform itself. */
-  deleted_by: string | null;
   /** What was removed, counted: schemas, roles, tables, rows, bytes, events; and `left`, which is 0. */
   evidence: Record<string, unknown>;
   /** Its id, which no other tenant gets. */
@@ -417,7 +413,7 @@ export interface Operation {
 }
 
 /** What an operation does. */
-export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import" | "restore";
+export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import";
 
 /** Operations, the newest first. */
 export interface OperationPage {
@@ -857,9 +853,6 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Finishes what was begun on a tenant and stopped half way: after a crash, or after an error. */
     finishOperation: (params: { tenant: string }, options: RequestOptions = {}): Promise<OperationPage> =>
       core.request<OperationPage>({ method: "POST", path: "/api/control/tenants/{tenant}/finish", params }, options),
-    /** Proves that a tenant was deleted: when, by whom, and what was removed, counted. */
-    getEvidence: (params: { tenant: string }, options: RequestOptions = {}): Promise<DeletedTenant> =>
-      core.request<DeletedTenant>({ method: "GET", path: "/api/control/tenants/{tenant}/evidence", params }, options),
     /** The figures of the last 60 seconds. */
     getMeters: (options: RequestOptions = {}): Promise<Meters> =>
       core.request<Meters>({ method: "GET", path: "/api/control/meters" }, options),
@@ -914,9 +907,6 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Gives a tenant another name, another slug, or both. */
     renameTenant: (params: { tenant: string }, body: RenameTenant, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/rename", params, body }, options),
-    /** Brings a tenant back to what an uploaded archive of it says. */
-    restoreTenant: (params: { archive: string }, body: RestoreTenant, options: RequestOptions = {}): Promise<Tenant> =>
-      core.request<Tenant>({ method: "POST", path: "/api/control/archives/{archive}/restore", params, body }, options),
     /** Serves a suspended tenant again. */
     resumeTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/resume", params }, options),

@@ -82,6 +82,8 @@ pub enum OperationKind {
     Export,
     /// It is made from an archive.
     Import,
+    /// It goes to another cluster.
+    Move,
     /// It is made beside a tenant, from an archive of it, to take its place.
     Restore,
 }

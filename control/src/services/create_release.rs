@@ -42,12 +42,16 @@ pub struct ReleaseUpload {
     /// Deploy it although it newly asks for something.
     #[serde(default)]
     pub allow_new_asks: bool,
+    /// Deploy it although its migrations make tenants wait, or take away what the served release uses.
+    #[serde(default)]
+    pub force_migration: bool,
 }
 
 /// What the one who uploads has seen and agreed to, and for whom it is.
 pub(crate) struct Consent {
     breaking: bool,
     new_asks: bool,
+    migration: bool,
     canary: Option<CanarySplit>,
 }
 
@@ -65,8 +69,8 @@ pub struct MigrationUpload {
 /// Uploads a release of a service and routes the service's requests to it.
 ///
 /// It is checked, compiled, migrated and asked once first; if any of that fails, the release before it
-/// stays. One that would break clients, or newly asks for something, is refused unless the upload says
-/// otherwise. The same bundle again is the same release.
+/// stays. One that would break clients, newly asks for something, or whose migrations are not safe beside
+/// requests and the served release, is refused unless the upload says otherwise. The same bundle again is the same release.
 #[utoipa::path(
     post, path = "/api/control/services/{service}/releases", operation_id = "control_create_release", tag = "services",
     security(("session" = [])),
@@ -144,6 +148,23 @@ fn agreed(diff: &ReleaseDiff, consent: &Consent) -> Result<(), Refusal> {
         ))
         .into());
     }
+    let unsafe_ones: Vec<String> = diff
+        .migrations
+        .iter()
+        .flat_map(|step| {
+            let taken = step.takes_away.iter().map(|what| {
+                format!("{} {what}, and the served release runs beside it until every tenant is migrated: deploy a release that does without it first", step.name)
+            });
+            taken.chain(step.makes_wait.iter().map(|what| format!("{} {what}", step.name)))
+        })
+        .collect();
+    if !unsafe_ones.is_empty() && !consent.migration {
+        return Err(Error::Conflict(format!(
+            "Migrations of this release are not safe while it is rolled out: {}. Nothing was changed; where you know better, allow it with `force_migration`.",
+            unsafe_ones.join("; ")
+        ))
+        .into());
+    }
     Ok(())
 }
 
@@ -199,6 +220,7 @@ pub(super) fn decode(upload: ReleaseUpload) -> Result<(NewRelease, Consent), Ref
     let consent = Consent {
         breaking: upload.allow_breaking,
         new_asks: upload.allow_new_asks,
+        migration: upload.force_migration,
         canary,
     };
     Ok((release, consent))

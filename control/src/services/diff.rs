@@ -62,6 +62,9 @@ pub struct NewMigrationStep {
     /// What it takes away from the served release, as sentences. Empty when it only adds, so that one
     /// can go back.
     pub takes_away: Vec<String>,
+    /// What tenants with big tables have to wait for, and what to write instead, as sentences. Empty when
+    /// it is quick on tables of any size.
+    pub makes_wait: Vec<String>,
 }
 
 /// A difference in the contract.

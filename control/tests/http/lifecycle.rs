@@ -11,8 +11,8 @@ use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use terrace_control::{
-    DeletedTenant, Error, Lifecycle, NewImport, NewRestore, NewTenant, Operation, OperationKind, OperationState,
-    OperationStep, Pieces, Plan, Platform as _, Rename, Tenant, TenantRef, TenantState,
+    DeletedTenant, Destination, Error, Lifecycle, NewImport, NewRestore, NewTenant, Operation, OperationKind,
+    OperationState, OperationStep, Pieces, Plan, Platform as _, Rename, Tenant, TenantRef, TenantState,
 };
 use terrace_ground_ids::{ArchiveId, Slug};
 use tower::ServiceExt as _;
@@ -132,6 +132,18 @@ impl Lifecycle for Memory {
         self.change(&restore.tenant, |tenant| tenant.state = TenantState::Creating)
     }
 
+    async fn relocate(&self, tenant: &TenantRef, to: Destination, _: &str) -> Result<Tenant, Error> {
+        self.change(tenant, |tenant| {
+            if let Some(cluster) = to.cluster {
+                tenant.placement.cluster = cluster;
+            }
+        })
+    }
+
+    async fn cancel_move(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
+        self.change(tenant, |_| ())
+    }
+
     async fn evidence(&self, tenant: &TenantRef) -> Result<DeletedTenant, Error> {
         match tenant {
             TenantRef::Id(id) => Ok(DeletedTenant {
@@ -225,6 +237,41 @@ async fn a_restore_names_its_tenant_and_a_deletion_leaves_its_proof() {
     get(&app, "/api/control/tenants/acme/evidence")
         .await
         .is_problem("not-found", 404);
+}
+
+#[tokio::test]
+async fn clusters_are_added_and_drained_and_tenants_moved_by_their_names() {
+    let app = acme().await;
+    let clusters = "/api/control/clusters";
+    let wrong = json!({ "name": "No!", "host": "", "database": "terrace", "plans": ["gold"] });
+    let refused = post(&app, clusters, wrong).await;
+    assert_eq!(refused.pointers(), ["/name", "/host", "/plans/0"]);
+    let away = json!({ "name": "eu-2", "host": "nowhere", "database": "terrace" });
+    assert_eq!(post(&app, clusters, away).await.code(), "unavailable");
+    let added = json!({ "name": "eu-2", "host": "10.0.4.2", "database": "terrace", "plans": ["team"] });
+    let added = post(&app, clusters, added).await;
+    assert_eq!(
+        (added.status, &added.body["name"]),
+        (StatusCode::CREATED, &json!("eu-2"))
+    );
+    let drained = send(&app, request("POST", "/api/control/clusters/eu-2/drain", None)).await;
+    assert_eq!(drained.body["draining"], true);
+    assert_eq!(
+        get(&app, "/api/control/clusters/balance").await.body["items"],
+        json!([])
+    );
+    let nowhere = post(&app, "/api/control/tenants/acme/move", json!({})).await;
+    nowhere.is_problem("validation-failed", 422);
+    let own = post(&app, "/api/control/tenants/acme/move", json!({ "lane": "own" })).await;
+    assert_eq!(own.status, StatusCode::ACCEPTED);
+    let refused = post(&app, "/api/control/tenants/acme/move", json!({ "cluster": "No!" })).await;
+    assert_eq!(refused.pointers(), ["/cluster"]);
+    let moving = post(&app, "/api/control/tenants/acme/move", json!({ "cluster": "eu-2" })).await;
+    assert_eq!(
+        (moving.status, &moving.body["placement"]["cluster"]),
+        (StatusCode::ACCEPTED, &json!("eu-2"))
+    );
+    assert_eq!(bare(&app, "acme/cancel-move").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use terrace_control::{
     Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, DeletedTenant, EdgeSnapshot, Error,
-    InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewInvocation, NewRelease, NewSetting,
-    NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts, ReleaseState, Secret, Service,
-    Setting, SettingKind, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
+    InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewCluster, NewInvocation, NewMigrationStep,
+    NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts,
+    ReleaseState, Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice,
+    TenantState, UsageFilter, UsageReport,
 };
-use terrace_ground_ids::{LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
 
 use crate::{EMAIL, PASSWORD};
@@ -171,6 +172,19 @@ impl Platform for Memory {
                 name: "http".to_owned(),
             });
         }
+        for (says, taken, waits) in [
+            ("# takes", vec!["drops `a.b`"], vec![]),
+            ("# waits", vec![], vec!["rewrites `a`: do not"]),
+        ] {
+            if new.manifest.contains(says) {
+                let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+                diff.migrations.push(NewMigrationStep {
+                    name: "0002_a".to_owned(),
+                    takes_away: owned(taken),
+                    makes_wait: owned(waits),
+                });
+            }
+        }
         Ok(diff)
     }
 
@@ -296,10 +310,32 @@ impl Platform for Memory {
             state: ClusterState::Down,
             database: "terrace".to_owned(),
             version: None,
+            region: String::new(),
+            plans: None,
+            draining: false,
+            movable: None,
             lanes: 1,
             tenants: 2,
             size_bytes: None,
         }])
+    }
+
+    async fn add_cluster(&self, cluster: NewCluster) -> Result<Cluster, Error> {
+        if cluster.host == "nowhere" {
+            return Err(Error::Unavailable("connection refused".to_owned()));
+        }
+        self.drain_cluster(&cluster.name, false).await
+    }
+
+    async fn drain_cluster(&self, name: &ClusterName, draining: bool) -> Result<Cluster, Error> {
+        let mut cluster = self.clusters().await?.remove(0);
+        cluster.name = name.clone();
+        cluster.draining = draining;
+        Ok(cluster)
+    }
+
+    async fn suggest_moves(&self) -> Result<Vec<Suggestion>, Error> {
+        Ok(Vec::new())
     }
 
     async fn meters(&self) -> Result<Meters, Error> {

@@ -22,13 +22,15 @@ async fn a_release_that_breaks_clients_or_asks_for_more_needs_consent_for_just_t
     for (manifest, consent, says) in [
         ("# breaks", "allow_breaking", "the operation is gone"),
         ("# asks", "allow_new_asks", "capability http"),
+        ("# takes", "force_migration", "0002_a drops `a.b`"),
+        ("# waits", "force_migration", "0002_a rewrites `a`: do not"),
     ] {
         let answer = post(&app, RELEASES, upload(manifest, &[])).await;
         answer.is_problem("conflict", 409);
         let detail = answer.body["detail"].as_str().unwrap();
         assert!(detail.contains(says) && detail.contains(consent), "{detail}");
-        for (given, status) in [("allow_breaking", 201), ("allow_new_asks", 201)] {
-            let expected = if given == consent { status } else { 409 };
+        for given in ["allow_breaking", "allow_new_asks", "force_migration"] {
+            let expected = if given == consent { 201 } else { 409 };
             let answer = post(&app, RELEASES, upload(manifest, &[(given, json!(true))])).await;
             assert_eq!(
                 answer.status.as_u16(),

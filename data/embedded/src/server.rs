@@ -275,6 +275,8 @@ fn spawn(config: &Config, place: &Place, installation: &Installation, identity: 
         ("max_locks_per_transaction", "256".to_owned()),
         ("fsync", "on".to_owned()),
         ("password_encryption", "scram-sha-256".to_owned()),
+        // So that a tenant can be followed away to another cluster without a restart.
+        ("wal_level", "logical".to_owned()),
         // Short statements of many tenants: compiling them costs more than it gives.
         ("jit", "off".to_owned()),
         ("temp_file_limit", "1GB".to_owned()),

@@ -9,6 +9,8 @@ use pg_query::{
     protobuf::{AlterTableType as Alter, ColumnDef, ConstrType, ObjectType},
 };
 
+use crate::blocking::{self, Act};
+
 /// What one migration does to what was there, and what it makes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Effects {
@@ -16,6 +18,8 @@ pub(crate) struct Effects {
     pub(crate) contracts: Vec<(String, String)>,
     /// Tables.
     pub(crate) creates: Vec<String>,
+    /// What it means for those who use the tables meanwhile.
+    pub(crate) acts: Vec<Act>,
 }
 
 /// The effects of statements that the guard has accepted. What cannot be read has none; the guard has
@@ -28,6 +32,7 @@ pub(crate) fn effects(sql: &str) -> Effects {
     for raw in parsed.protobuf.stmts {
         if let Some(statement) = raw.stmt.and_then(|node| node.node) {
             statement_effects(&statement, &mut effects);
+            blocking::acts(&statement, &mut effects.acts);
         }
     }
     effects

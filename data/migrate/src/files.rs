@@ -9,6 +9,7 @@ use terrace_ground_ids::ServiceName;
 
 use crate::{
     Error,
+    blocking::Constraints,
     contraction::{Effects, effects},
 };
 
@@ -90,9 +91,8 @@ impl Migrations {
     /// What the migrations after number `head` take away from the release that is there, as sentences:
     /// "0004_titles drops the column `task.title`". Empty when they only add.
     pub fn contractions(&self, head: u32) -> Vec<String> {
-        let new = || self.list.iter().filter(|migration| migration.number > head);
-        let made: Vec<&String> = new().flat_map(|migration| &migration.effects.creates).collect();
-        new()
+        let made = self.made_after(head);
+        self.after(head)
             .flat_map(|migration| {
                 migration
                     .effects
@@ -101,9 +101,39 @@ impl Migrations {
                     .map(move |effect| (migration, effect))
             })
             // A table that is new itself is used by nobody yet.
-            .filter(|(_, (table, _))| !made.contains(&table))
+            .filter(|(_, (table, _))| !made.contains(&table.as_str()))
             .map(|(migration, (_, what))| format!("{} {what}", migration.name))
             .collect()
+    }
+
+    /// What the migrations after number `head` make tenants wait for, as sentences that say what to write
+    /// instead: "0004_titles changes the type of `task.title`, which ...". Empty when they are quick on
+    /// tables of any size.
+    pub fn blocking(&self, head: u32) -> Vec<String> {
+        let made = self.made_after(head);
+        let mut constraints = Constraints::default();
+        let mut sentences = Vec::new();
+        for migration in self.list.iter() {
+            for act in &migration.effects.acts {
+                let Some((table, what)) = constraints.read(migration.number, act) else {
+                    continue;
+                };
+                // A table that is new itself is empty, and used by nobody yet.
+                if migration.number > head && !made.contains(&table.as_str()) {
+                    sentences.push(format!("{} {what}", migration.name));
+                }
+            }
+        }
+        sentences
+    }
+
+    fn after(&self, head: u32) -> impl Iterator<Item = &Migration> {
+        self.list.iter().filter(move |migration| migration.number > head)
+    }
+
+    fn made_after(&self, head: u32) -> Vec<&str> {
+        let tables = self.after(head).flat_map(|migration| &migration.effects.creates);
+        tables.map(String::as_str).collect()
     }
 
     /// The number of the last one; 0 for none. A schema at this number is ready for the release.
@@ -183,6 +213,117 @@ mod tests {
         .unwrap();
         assert_eq!(migrations.contractions(1), ["0003_c drops the column `a.id`"]);
         assert_eq!(migrations.contractions(3), Vec::<String>::new());
+    }
+
+    /// Old migrations, then the new one.
+    fn waits(old: &[&str], new: &[&str]) -> Vec<String> {
+        let name = |number: usize| format!("{number:04}_step.sql");
+        let texts: Vec<(String, &str)> = old
+            .iter()
+            .chain(new)
+            .zip(1..)
+            .map(|(sql, at)| (name(at), *sql))
+            .collect();
+        let files: Vec<(&str, &str)> = texts.iter().map(|(name, sql)| (name.as_str(), *sql)).collect();
+        read(&files).unwrap().blocking(u32::try_from(old.len()).unwrap())
+    }
+
+    #[test]
+    fn what_makes_tenants_wait_is_refused_with_what_to_write_instead_and_that_is_not_refused() {
+        let table = "CREATE TABLE a (id bigint PRIMARY KEY, b integer, c text)";
+        for (sql, instead) in [
+            (
+                "ALTER TABLE a ALTER COLUMN b TYPE bigint",
+                "add a column of the new type",
+            ),
+            (
+                "ALTER TABLE a ALTER COLUMN b SET NOT NULL",
+                "CHECK (b IS NOT NULL) NOT VALID",
+            ),
+            (
+                "ALTER TABLE a ADD COLUMN d uuid DEFAULT gen_random_uuid()",
+                "add it without",
+            ),
+            (
+                "ALTER TABLE a ADD COLUMN d double precision NOT NULL DEFAULT random()",
+                "add it without",
+            ),
+            (
+                "ALTER TABLE a ADD COLUMN d timestamptz DEFAULT clock_timestamp()",
+                "add it without",
+            ),
+            (
+                "ALTER TABLE a ADD COLUMN d bigint GENERATED ALWAYS AS IDENTITY",
+                "number new rows",
+            ),
+            (
+                "ALTER TABLE a ADD COLUMN d bigint GENERATED ALWAYS AS (b * 2) STORED",
+                "from the service",
+            ),
+            ("ALTER TABLE a ADD COLUMN d text UNIQUE", "force it where"),
+            (
+                "ALTER TABLE a ADD COLUMN d integer DEFAULT 1 CHECK (d > 0)",
+                "NOT VALID",
+            ),
+            ("CREATE INDEX i ON a (b)", "the release that makes the table"),
+            ("CREATE UNIQUE INDEX i ON a (b)", "the release that makes the table"),
+            ("ALTER TABLE a ADD CONSTRAINT k CHECK (b > 0)", "VALIDATE CONSTRAINT k"),
+            (
+                "ALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES a",
+                "NOT VALID",
+            ),
+            ("ALTER TABLE a ADD CONSTRAINT k UNIQUE (b)", "force it where"),
+            (
+                "ALTER TABLE a ADD CONSTRAINT k CHECK (b > 0) NOT VALID; ALTER TABLE a VALIDATE CONSTRAINT k",
+                "in the next migration",
+            ),
+        ] {
+            let sentences = waits(&[table], &[sql]);
+            assert_eq!(sentences.len(), 1, "{sql}: {sentences:?}");
+            assert!(
+                sentences[0].starts_with("0002_step ") && sentences[0].contains(instead),
+                "{sql}: {sentences:?}"
+            );
+            // On an empty table of the same release it is nothing, and what was done before is done.
+            assert_eq!(waits(&[], &[table, sql]), Vec::<String>::new(), "{sql}");
+            assert_eq!(
+                waits(&[table, sql], &["CREATE TABLE z (id bigint)"]),
+                Vec::<String>::new(),
+                "{sql}"
+            );
+        }
+        for quick in [
+            "ALTER TABLE a ADD COLUMN d text",
+            "ALTER TABLE a ADD COLUMN d text NOT NULL DEFAULT ''",
+            "ALTER TABLE a ADD COLUMN d timestamptz NOT NULL DEFAULT now()",
+            "ALTER TABLE a ADD COLUMN d timestamptz DEFAULT (now() + '1 day'::interval)",
+            "ALTER TABLE a ADD COLUMN d text[] DEFAULT ARRAY['x']",
+            "ALTER TABLE a ADD COLUMN d bigint REFERENCES a",
+            "ALTER TABLE a ALTER COLUMN c SET DEFAULT 'x'",
+            "ALTER TABLE a ALTER COLUMN b DROP NOT NULL",
+            "ALTER TABLE a ADD CONSTRAINT k CHECK (b > 0) NOT VALID",
+            "ALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES a NOT VALID",
+            "ALTER TABLE a DROP COLUMN c",
+            "UPDATE a SET c = '' WHERE c IS NULL",
+        ] {
+            assert_eq!(waits(&[table], &[quick]), Vec::<String>::new(), "{quick}");
+        }
+    }
+
+    #[test]
+    fn null_is_forbidden_quickly_behind_a_constraint_that_was_checked() {
+        let table = "CREATE TABLE a (id bigint PRIMARY KEY, b integer)";
+        let add = "ALTER TABLE a ADD CONSTRAINT k CHECK (b IS NOT NULL) NOT VALID";
+        let (check, forbid) = (
+            "ALTER TABLE a VALIDATE CONSTRAINT k",
+            "ALTER TABLE a ALTER COLUMN b SET NOT NULL",
+        );
+        assert_eq!(waits(&[table], &[add, check, forbid]), Vec::<String>::new());
+        assert_eq!(waits(&[table, add], &[check, forbid]), Vec::<String>::new());
+        // Not checked, or another column.
+        assert_eq!(waits(&[table, add], &[forbid]).len(), 1);
+        let other = "ALTER TABLE a ADD CONSTRAINT k CHECK (id IS NOT NULL) NOT VALID";
+        assert_eq!(waits(&[table, other], &[check, forbid]).len(), 1);
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! or two that run at once, leave every schema at a whole number. data/tenancy calls it when a tenant
 //! is created and when a release is activated. It creates no schema and no role.
 
+mod blocking;
 mod contraction;
 mod files;
+mod flight;
 mod run;
 
 pub use files::{File, Migration, Migrations};

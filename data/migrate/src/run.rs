@@ -3,13 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use deadpool_postgres::Pool;
-use futures_util::{StreamExt, future, stream};
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use terrace_ground_ids::TenantId;
-use tokio_postgres::{Client, Row, Transaction, error::SqlState};
+use tokio_postgres::{Client, error::SqlState};
 use tracing::{info, warn};
 
-use crate::{Error, Migration, Migrations};
+use crate::{Error, Migration, Migrations, flight::Flight};
 
 /// How migrations run.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,6 +67,9 @@ impl Report {
     }
 }
 
+/// Schemas whose ledgers are read at once.
+const LEDGERS: usize = 1_000;
+
 /// Brings the schema of one tenant to the head of `migrations`; returns how many were applied. The
 /// schema and its roles must exist. Safe to call again, and from two nodes at once.
 ///
@@ -80,27 +83,18 @@ pub async fn apply(
     config: &Config,
 ) -> Result<usize, Error> {
     let schema = tenant.schema(&migrations.service);
-    let ledger: HashMap<u32, String> = client
-        .query(
-            "SELECT number, sha256 FROM terrace.migration WHERE schema = $1",
-            &[&schema],
-        )
-        .await?
-        .iter()
-        .map(|row| Ok((number(row)?, row.try_get(1)?)))
-        .collect::<Result<_, tokio_postgres::Error>>()?;
-    let mut applied = 0;
-    for migration in migrations.list() {
-        match ledger.get(&migration.number) {
-            Some(sha256) => unchanged(&schema, migration, sha256)?,
-            None => applied += usize::from(patiently(client, tenant, migrations, migration, config).await?),
-        }
+    let mut ledgers = ledgers(client, std::slice::from_ref(&schema)).await?;
+    let missing = missing(&schema, migrations, &ledgers.remove(&schema).unwrap_or_default())?;
+    if missing.is_empty() {
+        return Ok(0);
     }
-    Ok(applied)
+    let is_superuser = is_superuser(client).await?;
+    all_of(client, tenant, migrations, &missing, is_superuser, config).await
 }
 
 /// Brings the schemas of many tenants to the head of `migrations`. One tenant's failure is reported
-/// and does not stop the others. Killed half way, it is simply called again.
+/// and does not stop the others. Killed half way, it is simply called again: whoever is there already
+/// costs a line of one answer.
 pub async fn apply_all(
     pool: &Pool,
     tenants: &[TenantId],
@@ -115,27 +109,34 @@ pub async fn apply_all(
             report.untouched.extend_from_slice(ring);
             break;
         }
-        let mut outcomes = stream::iter(ring.to_vec())
-            .map(|tenant| async move {
-                let outcome = on_a_connection(pool, &tenant, migrations, config).await;
-                (tenant, outcome)
-            })
-            .buffer_unordered(concurrency);
-        while let Some((tenant, outcome)) = outcomes.next().await {
-            match outcome {
-                Ok(0) => report.current += 1,
-                Ok(_) => report.migrated += 1,
-                Err(error) => {
-                    warn!(tenant.id = %tenant, service = %migrations.service, %error, "Cannot migrate a tenant's schema");
-                    report.failed.push((tenant, error));
+        for some in ring.chunks(LEDGERS) {
+            let plans = plans(pool, some, migrations).await;
+            let mut outcomes = stream::iter(plans)
+                .map(|(tenant, plan)| async move {
+                    let outcome = match plan {
+                        Ok(plan) if plan.missing.is_empty() => Ok(0),
+                        Ok(plan) => on_a_connection(pool, &tenant, migrations, &plan, config).await,
+                        Err(error) => Err(error),
+                    };
+                    (tenant, outcome)
+                })
+                .buffer_unordered(concurrency);
+            while let Some((tenant, outcome)) = outcomes.next().await {
+                match outcome {
+                    Ok(0) => report.current += 1,
+                    Ok(_) => report.migrated += 1,
+                    Err(error) => {
+                        warn!(tenant.id = %tenant, service = %migrations.service, %error, "Cannot migrate a tenant's schema");
+                        report.failed.push((tenant, error));
+                    }
                 }
+                let done = report.migrated + report.current + report.failed.len();
+                progress(Progress {
+                    done,
+                    failed: report.failed.len(),
+                    total: tenants.len(),
+                });
             }
-            let done = report.migrated + report.current + report.failed.len();
-            progress(Progress {
-                done,
-                failed: report.failed.len(),
-                total: tenants.len(),
-            });
         }
     }
     if report.migrated > 0 {
@@ -144,28 +145,127 @@ pub async fn apply_all(
     report
 }
 
+/// What one schema lacks.
+struct Plan {
+    /// Places in the list of migrations.
+    missing: Vec<usize>,
+    is_superuser: bool,
+}
+
+/// What each of these tenants lacks, by one question.
+async fn plans(pool: &Pool, tenants: &[TenantId], migrations: &Migrations) -> Vec<(TenantId, Result<Plan, Error>)> {
+    let schemas: Vec<String> = tenants
+        .iter()
+        .map(|tenant| tenant.schema(&migrations.service))
+        .collect();
+    let asked = async {
+        let client = pool.get().await.map_err(|error| Error::Connect(error.to_string()))?;
+        Ok::<_, Error>((ledgers(&client, &schemas).await?, is_superuser(&client).await?))
+    };
+    let (mut ledgers, is_superuser) = match asked.await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Nobody was touched; the first says why, for all.
+            let why = error.to_string();
+            let failed = tenants
+                .iter()
+                .map(|tenant| (tenant.clone(), Err(Error::Connect(why.clone()))));
+            return failed.collect();
+        }
+    };
+    let plan = |(tenant, schema): (&TenantId, &String)| {
+        let ledger = ledgers.remove(schema).unwrap_or_default();
+        let missing = missing(schema, migrations, &ledger);
+        (tenant.clone(), missing.map(|missing| Plan { missing, is_superuser }))
+    };
+    tenants.iter().zip(&schemas).map(plan).collect()
+}
+
+/// The ledgers of schemas, by schema and number: the hash of what was applied.
+async fn ledgers(client: &Client, schemas: &[String]) -> Result<HashMap<String, HashMap<u32, String>>, Error> {
+    let rows = client
+        .query(
+            "SELECT schema, number, sha256 FROM terrace.migration WHERE schema = ANY($1)",
+            &[&schemas],
+        )
+        .await?;
+    let mut ledgers: HashMap<String, HashMap<u32, String>> = HashMap::new();
+    for row in &rows {
+        let number = u32::try_from(row.try_get::<_, i32>(1)?).unwrap_or(0);
+        ledgers
+            .entry(row.try_get(0)?)
+            .or_default()
+            .insert(number, row.try_get(2)?);
+    }
+    Ok(ledgers)
+}
+
+fn missing(schema: &str, migrations: &Migrations, ledger: &HashMap<u32, String>) -> Result<Vec<usize>, Error> {
+    let mut missing = Vec::new();
+    for (at, migration) in migrations.list().iter().enumerate() {
+        match ledger.get(&migration.number) {
+            Some(sha256) => unchanged(schema, migration, sha256)?,
+            None => missing.push(at),
+        }
+    }
+    Ok(missing)
+}
+
+async fn is_superuser(client: &Client) -> Result<bool, Error> {
+    let rows = client
+        .query_typed("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
 async fn on_a_connection(
     pool: &Pool,
     tenant: &TenantId,
     migrations: &Migrations,
+    plan: &Plan,
     config: &Config,
 ) -> Result<usize, Error> {
     let mut client = pool.get().await.map_err(|error| Error::Connect(error.to_string()))?;
-    apply(&mut client, tenant, migrations, config).await
+    all_of(
+        &mut client,
+        tenant,
+        migrations,
+        &plan.missing,
+        plan.is_superuser,
+        config,
+    )
+    .await
+}
+
+async fn all_of(
+    client: &mut Client,
+    tenant: &TenantId,
+    migrations: &Migrations,
+    missing: &[usize],
+    is_superuser: bool,
+    config: &Config,
+) -> Result<usize, Error> {
+    let mut applied = 0;
+    for migration in missing.iter().filter_map(|at| migrations.list().get(*at)) {
+        let flight = Flight {
+            tenant,
+            schema: tenant.schema(&migrations.service),
+            service: &migrations.service,
+            migration,
+            is_superuser,
+            lock_timeout_ms: config.lock_timeout_ms,
+        };
+        applied += usize::from(patiently(client, &flight, config).await?);
+    }
+    Ok(applied)
 }
 
 /// Tries one migration until its locks can be had. Giving up and asking again lets the requests that
 /// queued behind the lock through.
-async fn patiently(
-    client: &mut Client,
-    tenant: &TenantId,
-    migrations: &Migrations,
-    migration: &Migration,
-    config: &Config,
-) -> Result<bool, Error> {
+async fn patiently(client: &mut Client, flight: &Flight<'_>, config: &Config) -> Result<bool, Error> {
     let attempts = config.lock_attempts.max(1);
     for attempt in 1..=attempts {
-        match once(client, tenant, migrations, migration, config).await {
+        match flight.fly(client).await {
             Err(Error::Statement {
                 sqlstate: Some(code), ..
             }) if code == SqlState::LOCK_NOT_AVAILABLE.code() => {
@@ -175,126 +275,14 @@ async fn patiently(
         }
     }
     Err(Error::Locked {
-        schema: tenant.schema(&migrations.service),
-        migration: migration.name.clone(),
+        schema: flight.schema.clone(),
+        migration: flight.migration.name.clone(),
         attempts,
         lock_timeout_ms: config.lock_timeout_ms,
     })
 }
 
-/// One migration in one transaction. `false`: another runner has applied it meanwhile.
-async fn once(
-    client: &mut Client,
-    tenant: &TenantId,
-    migrations: &Migrations,
-    migration: &Migration,
-    config: &Config,
-) -> Result<bool, Error> {
-    let (schema, owner) = (tenant.schema(&migrations.service), tenant.owner_role());
-    let number = i32::try_from(migration.number).unwrap_or(i32::MAX);
-    let transaction = client.transaction().await?;
-    // Two runners meet here; the second waits for the first and then finds its row.
-    transaction
-        .query_typed(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-            &[(&schema, tokio_postgres::types::Type::TEXT)],
-        )
-        .await?;
-    let there = transaction
-        .query_opt(
-            "SELECT number, sha256 FROM terrace.migration WHERE schema = $1 AND number = $2",
-            &[&schema, &number],
-        )
-        .await?;
-    if let Some(row) = there {
-        unchanged(&schema, migration, row.try_get(1)?)?;
-        return Ok(false);
-    }
-    // A login that is no superuser is the owner's member while it migrates, and no longer.
-    let is_superuser: bool = transaction
-        .query_typed("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
-        .await?
-        .first()
-        .is_some_and(|row| row.get(0));
-    // Ids are safe in a name: their alphabet has no quote (ground/ids).
-    let grant = if is_superuser {
-        String::new()
-    } else {
-        format!("GRANT \"{owner}\" TO CURRENT_USER;")
-    };
-    transaction
-        .batch_execute(&format!(
-            "{grant} SET LOCAL lock_timeout = {}; SET LOCAL search_path = \"{schema}\"; SET LOCAL ROLE \"{owner}\"",
-            config.lock_timeout_ms
-        ))
-        .await?;
-    statements(&transaction, &schema, migration).await?;
-    // The second fence: had a statement changed the role, nothing that it did may stay.
-    let row = transaction
-        .query_typed(
-            "SELECT current_user = $1",
-            &[(&owner, tokio_postgres::types::Type::TEXT)],
-        )
-        .await?;
-    if !row.first().is_some_and(|row| row.get::<_, bool>(0)) {
-        return Err(Error::Escaped {
-            schema,
-            migration: migration.name.clone(),
-            role: owner,
-        });
-    }
-    let revoke = if is_superuser {
-        String::new()
-    } else {
-        format!("; REVOKE \"{owner}\" FROM CURRENT_USER")
-    };
-    transaction
-        .batch_execute(&format!("SET LOCAL ROLE NONE{revoke}"))
-        .await?;
-    transaction
-        .execute(
-            "INSERT INTO terrace.migration (schema, service, number, name, sha256) VALUES ($1, $2, $3, $4, $5)",
-            &[
-                &schema,
-                &migrations.service.as_str(),
-                &number,
-                &migration.name,
-                &migration.sha256,
-            ],
-        )
-        .await?;
-    transaction.commit().await?;
-    Ok(true)
-}
-
-/// The statements in order, each in an extended-protocol message of its own (so that none can hold
-/// two), all on their way before the first is answered. After a failure the server refuses the rest
-/// of the transaction, so the first error is the true one.
-async fn statements(transaction: &Transaction<'_>, schema: &str, migration: &Migration) -> Result<(), Error> {
-    let bound: Vec<String> = migration
-        .statements
-        .iter()
-        .map(|statement| statement.bind(schema))
-        .collect();
-    let outcomes = future::join_all(bound.iter().map(|sql| transaction.query_typed(sql, &[]))).await;
-    for (index, outcome) in outcomes.into_iter().enumerate() {
-        if let Err(error) = outcome {
-            return Err(match error.as_db_error() {
-                None => Error::Ledger(error),
-                Some(refused) => Error::Statement {
-                    schema: schema.to_owned(),
-                    migration: migration.name.clone(),
-                    statement: index + 1,
-                    message: refused.message().to_owned(),
-                    sqlstate: Some(refused.code().code().to_owned()),
-                },
-            });
-        }
-    }
-    Ok(())
-}
-
-fn unchanged(schema: &str, migration: &Migration, applied: &str) -> Result<(), Error> {
+pub(crate) fn unchanged(schema: &str, migration: &Migration, applied: &str) -> Result<(), Error> {
     if applied == migration.sha256 {
         return Ok(());
     }
@@ -304,8 +292,4 @@ fn unchanged(schema: &str, migration: &Migration, applied: &str) -> Result<(), E
         applied: applied.to_owned(),
         found: migration.sha256.clone(),
     })
-}
-
-fn number(row: &Row) -> Result<u32, tokio_postgres::Error> {
-    Ok(u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or(0))
 }

@@ -280,3 +280,106 @@ async fn progress_is_told_for_every_schema() {
     .await;
     assert_eq!(*told.lock().unwrap(), [1, 2, 3]);
 }
+
+/// What the release before uses.
+const USED: &str =
+    "CREATE TABLE note (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, text text NOT NULL, extra text)";
+/// How it does.
+const USES: [&str; 6] = [
+    "INSERT INTO note (text) VALUES ('a')",
+    "INSERT INTO note (text, extra) VALUES ('a', 'x')",
+    "SELECT id, text, extra FROM note",
+    "UPDATE note SET text = 'b' WHERE extra IS NULL",
+    "SELECT count(*) FROM note WHERE text = 'b'",
+    "DELETE FROM note WHERE id > 0",
+];
+
+/// The first thing that the release before cannot do any more.
+async fn use_it(world: &World, tenant: &TenantId) -> Result<(), String> {
+    for sql in USES {
+        let done = world
+            .router
+            .query(&principal(tenant, "notes"), deadline(), sql, &[])
+            .await;
+        done.map_err(|error| format!("{sql}: {error}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_served_release_works_on_schemas_that_the_next_one_has_migrated_unless_that_was_forced() {
+    let adds = [
+        "ALTER TABLE note ADD COLUMN more text",
+        "ALTER TABLE note ADD COLUMN more text NOT NULL DEFAULT ''",
+        "ALTER TABLE note ADD COLUMN at timestamptz NOT NULL DEFAULT now()",
+        "ALTER TABLE note ALTER COLUMN text DROP NOT NULL",
+        "ALTER TABLE note ALTER COLUMN extra SET DEFAULT 'x'",
+        "CREATE INDEX note_text ON note (text)",
+        "CREATE TABLE other (id bigint PRIMARY KEY, note bigint REFERENCES note)",
+        "UPDATE note SET extra = '' WHERE extra IS NULL",
+    ];
+    let takes = [
+        "ALTER TABLE note DROP COLUMN extra",
+        "ALTER TABLE note RENAME COLUMN text TO title",
+        "ALTER TABLE note RENAME TO memo",
+        "ALTER TABLE note ALTER COLUMN extra SET NOT NULL",
+        "ALTER TABLE note ALTER COLUMN text TYPE integer USING 1",
+        "ALTER TABLE note ADD COLUMN must text NOT NULL",
+        "ALTER TABLE note ADD CONSTRAINT never CHECK (text <> 'a') NOT VALID",
+        "CREATE UNIQUE INDEX note_text ON note (text)",
+        "DROP TABLE note",
+    ];
+    let world = World::new().await;
+    let tenants = tenants(&world, adds.len() + takes.len()).await;
+    let before = migrations(&[USED]);
+    let report = apply_all(world.directory.pool(), &tenants, &before, &Config::default(), &|_| ()).await;
+    assert!(report.is_complete(), "{report:?}");
+    for (sql, tenant) in adds.into_iter().chain(takes).zip(&tenants) {
+        let next = migrations(&[USED, sql]);
+        let is_refused = !next.contractions(1).is_empty();
+        assert_eq!(is_refused, takes.contains(&sql), "{sql}: {:?}", next.contractions(1));
+        // Its connections are warm: the roll-out meets a release that runs.
+        assert_eq!(use_it(&world, tenant).await, Ok(()), "before {sql}");
+        let mut client = world.directory.pool().get().await.unwrap();
+        apply(&mut client, tenant, &next, &Config::default()).await.unwrap();
+        let used = use_it(&world, tenant).await;
+        assert_eq!(used.is_err(), is_refused, "after {sql}: {used:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_goes_on_where_it_was_and_no_schema_is_touched_twice() {
+    let world = World::new().await;
+    let tenants = tenants(&world, 12).await;
+    // A schema that is migrated twice fails: the column is there.
+    let all = migrations(&[
+        NOTES,
+        FIRST,
+        "ALTER TABLE note ADD COLUMN done boolean NOT NULL DEFAULT false",
+    ]);
+    let pool = world.directory.pool().clone();
+    for _ in 0..3 {
+        let (pool, tenants, all) = (pool.clone(), tenants.clone(), all.clone());
+        let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
+        let run = tokio::spawn(async move {
+            let config = Config::default();
+            apply_all(&pool, &tenants, &all, &config, &move |progress| {
+                let _ = sender.send(progress.done);
+            })
+            .await
+        });
+        // Somewhere in the middle, with transactions under way.
+        for _ in 0..3 {
+            done.recv().await;
+        }
+        run.abort();
+    }
+    let report = apply_all(&pool, &tenants, &all, &Config::default(), &|_| ()).await;
+    assert!(report.is_complete(), "{report:?}");
+    assert!(report.current >= 3, "what was done is not asked for again: {report:?}");
+    assert_eq!(world.count("SELECT count(*) FROM terrace.migration").await, 36);
+    for tenant in &tenants {
+        let rows = format!("SELECT count(*) FROM {tenant}_notes.note WHERE NOT done");
+        assert_eq!(world.count(&rows).await, 1, "{tenant}");
+    }
+}

@@ -31,6 +31,11 @@ pub trait Placements: Send + Sync {
     /// Called once per query and once per transaction, so it answers from memory. A tenant that may
     /// not be served now (unknown, suspended, moving) is an error, which the caller gets unchanged.
     async fn placement(&self, tenant: &TenantId) -> Result<Arc<Placement>, Error>;
+
+    /// Called when a lane may not act for a tenant that it is the lane of: what is remembered is old.
+    /// Looks again. The router then asks for the placement once more, and goes on asking until its
+    /// deadline.
+    async fn look_again(&self, _tenant: &TenantId) {}
 }
 
 /// Where one tenant's data lives.

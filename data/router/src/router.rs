@@ -19,6 +19,10 @@ use crate::{
 /// itself where it can and its connection lives on.
 const TIMER_GRACE: Duration = Duration::from_millis(50);
 
+/// How long to wait before the second look for a tenant that is being moved, and at most between two.
+pub(crate) const LOOK_FIRST: Duration = Duration::from_millis(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Runs statements of services on the connections of their tenants' lanes. Cheap to clone.
 #[derive(Clone)]
 pub struct Router {
@@ -100,13 +104,23 @@ impl Router {
     /// sees the statement).
     pub async fn query(&self, principal: &Principal, deadline: Instant, sql: &str, params: &[Value]) -> Result<Rows> {
         let verdict = self.inner.check(sql)?;
-        let route = self.inner.route(principal).await?;
+        let mut route = self.inner.route(principal).await?;
         route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
-        let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, params)).await;
-        if outcome.is_err() {
-            route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+        let mut wait = LOOK_FIRST;
+        loop {
+            let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, params)).await;
+            match outcome {
+                Err(error) if is_elsewhere(&error, &route) && Instant::now() < deadline => {
+                    route = self.inner.look_again(principal, &mut wait).await?;
+                }
+                outcome => {
+                    if outcome.is_err() {
+                        route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return outcome;
+                }
+            }
         }
-        outcome
     }
 
     /// A transaction. Nothing is sent, and no connection is taken, before its first statement.
@@ -279,6 +293,15 @@ impl Inner {
         Ok(route)
     }
 
+    /// The way after the lane turned out not to be the tenant's any more, or not yet. This is how the
+    /// requests of a tenant that is being moved wait for it.
+    pub(crate) async fn look_again(&self, principal: &Principal, wait: &mut Duration) -> Result<Arc<Route>> {
+        tokio::time::sleep(*wait).await;
+        *wait = (*wait * 2).min(LOOK_EVERY);
+        self.placements.look_again(&principal.tenant).await;
+        self.route(principal).await
+    }
+
     fn pool(&self, lane: &Arc<Lane>) -> Arc<LanePool> {
         let mut pools = lock(&self.pools);
         if let Some(pool) = pools.get(&lane.id) {
@@ -359,6 +382,17 @@ pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure,
             lease.destroy();
             Error::new(ErrorKind::Limit, "the result is far larger than a result may be")
         }
+    }
+}
+
+/// Whether PostgreSQL refused the role, which comes before every statement: nothing has run. No
+/// statement that the guard lets through can be refused so.
+pub(crate) fn is_elsewhere(error: &Error, route: &Route) -> bool {
+    let schema = &route.schema;
+    match error.sqlstate.as_deref() {
+        Some("42501") => error.message == format!("permission denied to set role \"{schema}\""),
+        Some("22023") => error.message == format!("role \"{schema}\" does not exist"),
+        _ => false,
     }
 }
 

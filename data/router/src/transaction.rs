@@ -8,7 +8,7 @@ pub use scan::Scan;
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     flight::Failure,
     pool::Lease,
     route::Route,
-    router::{Inner, settle, timeout_ms, within},
+    router::{Inner, LOOK_FIRST, is_elsewhere, settle, timeout_ms, within},
     turnstile::Turn,
 };
 
@@ -62,9 +62,10 @@ impl Transaction {
         self.route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
         let outcome = within(self.deadline, async {
             let inner = Arc::clone(&self.inner);
-            let route = Arc::clone(&self.route);
             let timeout_ms = timeout_ms(self.deadline)?;
+            let mut wait = LOOK_FIRST;
             loop {
+                let route = Arc::clone(&self.route);
                 let lease = self.lease().await?;
                 let is_first = lease.state == State::Idle;
                 let failure = match lease
@@ -74,6 +75,13 @@ impl Transaction {
                     Ok(rows) => return Ok(rows),
                     Err(failure) => failure,
                 };
+                if let Failure::Statement(error) = &failure
+                    && is_first
+                    && is_elsewhere(error, &route)
+                {
+                    self.go_elsewhere(&mut wait).await?;
+                    continue;
+                }
                 // Nothing was committed, and before this statement there was nothing to lose.
                 if matches!(failure, Failure::Lost { .. }) && is_first && !lease.is_new {
                     self.replace().await?;
@@ -95,18 +103,25 @@ impl Transaction {
         }
         let outcome = within(self.deadline, async {
             let inner = Arc::clone(&self.inner);
-            let route = Arc::clone(&self.route);
             let timeout_ms = timeout_ms(self.deadline)?;
-            let lease = self.lease().await?;
-            if lease.state == State::Failed {
-                return Err(Error::new(
-                    ErrorKind::Other,
-                    "an earlier statement failed, so the transaction was rolled back",
-                ));
-            }
-            match lease.commit(&route, epilogue, timeout_ms, &inner.config).await {
-                Ok(results) => Ok(results),
-                Err(failure) => Err(self.fail(failure, true)),
+            let mut wait = LOOK_FIRST;
+            loop {
+                let route = Arc::clone(&self.route);
+                let lease = self.lease().await?;
+                if lease.state == State::Failed {
+                    return Err(Error::new(
+                        ErrorKind::Other,
+                        "an earlier statement failed, so the transaction was rolled back",
+                    ));
+                }
+                let is_first = lease.state == State::Idle;
+                match lease.commit(&route, epilogue, timeout_ms, &inner.config).await {
+                    Ok(results) => return Ok(results),
+                    Err(Failure::Statement(error)) if is_first && is_elsewhere(&error, &route) => {
+                        self.go_elsewhere(&mut wait).await?;
+                    }
+                    Err(failure) => return Err(self.fail(failure, true)),
+                }
             }
         })
         .await;
@@ -145,6 +160,17 @@ impl Transaction {
         self.lease
             .as_mut()
             .ok_or_else(|| Error::new(ErrorKind::Other, "the transaction has no connection"))
+    }
+
+    /// The tenant is being moved, and nothing of this transaction has run: it begins again where the
+    /// tenant is by then.
+    async fn go_elsewhere(&mut self, wait: &mut Duration) -> Result<()> {
+        // Rolled back on its way into the pool.
+        self.lease = None;
+        self.turn = None;
+        let principal = self.route.principal.clone();
+        self.route = self.inner.look_again(&principal, wait).await?;
+        Ok(())
     }
 
     async fn replace(&mut self) -> Result<()> {

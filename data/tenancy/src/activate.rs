@@ -1,10 +1,14 @@
 //! Activating a release: every tenant gets the schema and its migrations, then the pointer switches.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, stream};
-use terrace_data_migrate::{Migrations, Progress, apply_all};
-use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
+use terrace_data_migrate::{Migrations, Progress, Report, apply_all};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
+use tokio_postgres::GenericClient;
 use tracing::info;
 
 use crate::{
@@ -32,14 +36,23 @@ pub struct Switch {
 /// How often the tenants are walked again because new ones appeared meanwhile.
 const ROUNDS_MAX: usize = 20;
 
-// Tenants in creation take care of themselves (create.rs, `finish`).
-const TENANTS: &str = "SELECT id FROM terrace.tenant WHERE state IN ('active', 'suspended') ORDER BY created_at, id";
+// Tenants with their clusters. Those in creation take care of themselves (create.rs, `finish`).
+const HOMES: &str = "SELECT t.id, l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
+    WHERE t.state IN ('active', 'suspended') ORDER BY t.created_at, t.id";
 
-const LACKING: &str = "SELECT t.id FROM terrace.tenant t
-    LEFT JOIN terrace_events.principal p ON p.tenant_id = t.id AND p.service = $1
-    WHERE t.state IN ('active', 'suspended')
-      AND (p.ready_at IS NULL OR (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) < $2)
-    ORDER BY t.created_at, t.id";
+// Those of them that live on a cluster and have the service there; whether they have all of it.
+const READY: &str = "SELECT p.tenant_id, (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) >= $2
+    FROM terrace_events.principal p WHERE p.tenant_id = ANY($3) AND p.service = $1 AND p.ready_at IS NOT NULL";
+
+/// Tenants by the clusters where they live.
+type Homes = BTreeMap<ClusterName, Vec<TenantId>>;
+
+/// A tenant that has not all of a service.
+struct Lacking {
+    tenant: TenantId,
+    /// It has nothing of it yet, or was not greeted; otherwise only migrations are missing.
+    is_new: bool,
+}
 
 impl Directory {
     /// Migrates all tenants to `release`, then serves it. Going back to a retained release is the
@@ -114,10 +127,10 @@ impl Directory {
         // All of them first, so that a migration whose text changed is found; later only the new ones.
         // A release that everybody had was compared then: going back asks nobody who is ready.
         let mut waiting = if self.was_served(release).await? {
-            self.tenants_by(LACKING, &[&service.as_str(), &i64::from(migrations.head())])
-                .await?
+            let lacking = self.lacking_now(service, migrations.head()).await?;
+            lacking.into_iter().map(|lacking| lacking.tenant).collect()
         } else {
-            self.tenants_by(TENANTS, &[]).await?
+            self.served().await?
         };
         for _ in 0..ROUNDS_MAX {
             let report = self.ready(service, release, &migrations, &waiting, progress).await?;
@@ -149,13 +162,15 @@ impl Directory {
         tenants: &[TenantId],
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Activation, Error> {
-        let lacking = self
-            .tenants_by(LACKING, &[&service.as_str(), &i64::from(migrations.head())])
-            .await?;
+        let lacking = self.lacking_now(service, migrations.head()).await?;
         let asked: HashSet<&TenantId> = tenants.iter().collect();
-        let unready: Vec<TenantId> = lacking.into_iter().filter(|tenant| asked.contains(tenant)).collect();
+        let unready: Vec<TenantId> = lacking
+            .into_iter()
+            .filter(|lacking| lacking.is_new && asked.contains(&lacking.tenant))
+            .map(|lacking| lacking.tenant)
+            .collect();
         self.build_missing(service, &unready).await?;
-        let report = apply_all(&self.pool, tenants, migrations, &self.config.migrate, progress).await;
+        let report = self.apply_everywhere(tenants, migrations, progress).await?;
         if !report.is_complete() {
             let failed = report
                 .failed
@@ -205,11 +220,10 @@ impl Directory {
                 "{service} is not served by that release any more; nothing was changed"
             )));
         }
-        let lacking = transaction
-            .query(LACKING, &[&service.as_str(), &i64::from(head)])
-            .await?;
+        let homes = by_cluster(&*transaction).await?;
+        let lacking = self.lacking(&homes, service, head).await?;
         if !lacking.is_empty() {
-            return lacking.iter().map(|row| view::parsed(row, 0, "tenant id")).collect();
+            return Ok(lacking.into_iter().map(|lacking| lacking.tenant).collect());
         }
         // The release that goes is to blame when the platform itself takes it away.
         let blamed = switch.cause.happened == Happened::RolledBackByBudget;
@@ -259,11 +273,17 @@ impl Directory {
     async fn build_missing(&self, service: &ServiceName, tenants: &[TenantId]) -> Result<(), Error> {
         let mut outcomes = stream::iter(tenants.to_vec())
             .map(|tenant| async move {
-                let mut client = self.pool.get().await?;
+                let cluster = self.cluster_of(&tenant).await?;
+                let lane = lane_of(&**self.pool.get().await?, &tenant).await?;
+                let mut client = self.known_cluster_pool(&cluster).await?.get().await?;
                 let transaction = client.transaction().await?;
-                let lane = lane_of(&*transaction, &tenant).await?;
                 schemas::build(&transaction, &tenant, &lane, std::slice::from_ref(service)).await?;
-                transaction.commit().await?;
+                // Whoever waited for the tenant's lock while it was moved would build where it lives no more,
+                // or for a lane that it has left.
+                let is_there = lane_of(&**self.pool.get().await?, &tenant).await? == lane;
+                if is_there && self.cluster_of(&tenant).await? == cluster {
+                    transaction.commit().await?;
+                }
                 Ok::<(), Error>(())
             })
             .buffer_unordered(self.config.migrate.concurrency.max(1));
@@ -273,14 +293,82 @@ impl Directory {
         Ok(())
     }
 
-    /// In the order that `sql` has: the oldest tenants are the canaries of a migration.
-    async fn tenants_by(
+    async fn lacking_now(&self, service: &ServiceName, head: u32) -> Result<Vec<Lacking>, Error> {
+        let homes = by_cluster(&**self.pool.get().await?).await?;
+        self.lacking(&homes, service, head).await
+    }
+
+    /// The tenants that have not all of the service in their homes.
+    async fn lacking(&self, homes: &Homes, service: &ServiceName, head: u32) -> Result<Vec<Lacking>, Error> {
+        let mut lacking = Vec::new();
+        for (cluster, tenants) in homes {
+            let home = self.known_cluster_pool(cluster).await?.get().await?;
+            let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+            let rows = home.query(READY, &[&service.as_str(), &i64::from(head), &ids]).await?;
+            let there: HashMap<&str, bool> = rows
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect::<Result<_, tokio_postgres::Error>>()?;
+            for tenant in tenants {
+                let has_all = there.get(tenant.as_str());
+                if has_all != Some(&true) {
+                    lacking.push(Lacking {
+                        tenant: tenant.clone(),
+                        is_new: has_all.is_none(),
+                    });
+                }
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// Migrates tenants, one cluster after the other.
+    async fn apply_everywhere(
         &self,
-        sql: &str,
-        params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<Vec<TenantId>, Error> {
+        tenants: &[TenantId],
+        migrations: &Migrations,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Report, Error> {
+        let homes = by_cluster(&**self.pool.get().await?).await?;
+        let wanted: HashSet<&TenantId> = tenants.iter().collect();
+        let mut whole = Report::default();
+        for (cluster, there) in homes {
+            let there: Vec<TenantId> = there.into_iter().filter(|tenant| wanted.contains(tenant)).collect();
+            if there.is_empty() {
+                continue;
+            }
+            if !whole.is_complete() {
+                // What failed on one cluster is not tried on the next.
+                whole.untouched.extend(there);
+                continue;
+            }
+            let pool = self.known_cluster_pool(&cluster).await?;
+            let (before, total) = (whole.migrated + whole.current, tenants.len());
+            let so_far = move |here: Progress| {
+                progress(Progress {
+                    done: before + here.done,
+                    failed: here.failed,
+                    total,
+                });
+            };
+            let report = apply_all(&pool, &there, migrations, &self.config.migrate, &so_far).await;
+            whole.migrated += report.migrated;
+            whole.current += report.current;
+            for (tenant, error) in report.failed {
+                // One that was moved away meanwhile has its turn where it lives now.
+                if self.cluster_of(&tenant).await? == cluster {
+                    whole.failed.push((tenant, error));
+                }
+            }
+            whole.untouched.extend(report.untouched);
+        }
+        Ok(whole)
+    }
+
+    /// The tenants that are served, the oldest first: they are the canaries of a migration.
+    async fn served(&self) -> Result<Vec<TenantId>, Error> {
         let client = self.pool.get().await?;
-        let rows = client.query(sql, params).await?;
+        let rows = client.query(HOMES, &[]).await?;
         rows.iter().map(|row| view::parsed(row, 0, "tenant id")).collect()
     }
 
@@ -296,4 +384,17 @@ impl Directory {
         history::record(&transaction, service, release, &cause).await?;
         Ok(transaction.commit().await?)
     }
+}
+
+/// The tenants that are served, by the clusters where they live.
+async fn by_cluster(directory: &impl GenericClient) -> Result<Homes, Error> {
+    let mut homes = Homes::new();
+    for row in directory.query(HOMES, &[]).await? {
+        let cluster = view::parsed(&row, 1, "cluster name")?;
+        homes
+            .entry(cluster)
+            .or_default()
+            .push(view::parsed(&row, 0, "tenant id")?);
+    }
+    Ok(homes)
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 use terrace_ground_ids::{Slug, TenantId};
 use tokio_postgres::Transaction;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     Directory, Error, Kind, Step,
     create::{check_name, current},
+    lane,
     lifecycle::{Asked, Operation, detached},
     slugs, view,
 };
@@ -36,7 +37,12 @@ impl Directory {
         let (directory, tenant, plan, actor) = (self.clone(), tenant.clone(), plan.to_owned(), actor.to_owned());
         detached(async move {
             let begin = directory.begin_plan(&tenant, &plan, &actor);
-            directory.operate(&tenant, begin).await
+            directory.operate(&tenant, begin).await?;
+            // The plan may come with another lane. What fails here is tried again by itself.
+            if let Err(error) = directory.finish_operation(&tenant).await {
+                warn!(tenant.id = %tenant, %error, "Cannot give a tenant the lane of its plan yet");
+            }
+            Ok(())
         })
         .await
     }
@@ -88,6 +94,17 @@ impl Directory {
         let transaction = client.transaction().await?;
         operation.record(&transaction, Step::Told, &json!({})).await?;
         operation.end(&transaction).await?;
+        let (_, _, plan) = settled(&transaction, &operation.tenant).await?;
+        let before = operation.input.get("before").and_then(serde_json::Value::as_str);
+        let size = self.config.lane_size(&plan);
+        // Who was given another lane by hand keeps it when the plans do not differ.
+        if self.config.lane_size(before.unwrap_or_default()) != size
+            && lane::size(&transaction, &operation.tenant).await? != size
+        {
+            let home = self.cluster_of(&operation.tenant).await?;
+            self.take_seat(&transaction, &operation.tenant, &home, size, operation.actor())
+                .await?;
+        }
         transaction.commit().await?;
         info!(tenant.id = %operation.tenant, "Changed the plan of a tenant");
         Ok(Some(Step::Told))

@@ -1,6 +1,9 @@
 //! How to reach the directory's database, and the sizes of what it makes.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 use terrace_data_router::Address;
@@ -18,9 +21,17 @@ pub struct Config {
     /// Name of the first cluster. Default `main`.
     #[serde(default = "main_cluster")]
     pub cluster: ClusterName,
+    /// The passwords of the platform's own login on other clusters, by their names. Where there is none,
+    /// the server asks for none.
+    #[serde(default)]
+    pub cluster_passwords: HashMap<ClusterName, String>,
     /// Most tenants in one lane. Default 64.
     #[serde(default = "lane_tenants_max")]
     pub lane_tenants_max: u32,
+    /// The same for tenants of a plan, by its name: with `team = 1` each of them has a lane of its own.
+    /// Default: none; all plans share.
+    #[serde(default)]
+    pub lane_tenants: BTreeMap<String, u32>,
     /// Most connections of one process as one lane. Default 16.
     #[serde(default = "lane_connections_max")]
     pub lane_connections_max: u32,
@@ -46,6 +57,13 @@ pub struct Config {
     /// Largest archive that can be imported, in MiB, compressed. Default 4,096.
     #[serde(default = "archive_max_mib")]
     pub archive_max_mib: u64,
+    /// Milliseconds that a change may take from one cluster to the other for a move to switch. Default 200.
+    #[serde(default = "move_lag_max_ms")]
+    pub move_lag_max_ms: u64,
+    /// Milliseconds for which a switch may keep the tenant's requests waiting; then it is given up and
+    /// tried again. Default 1,000.
+    #[serde(default = "move_pause_max_ms")]
+    pub move_pause_max_ms: u64,
     /// Where the components of releases are kept. The node names a folder when nobody else did.
     #[serde(default)]
     pub objects: terrace_data_objects::Config,
@@ -58,7 +76,7 @@ pub struct Config {
 }
 
 /// A PostgreSQL database and the platform's own login to it.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Directory of the unix socket. Either this or `host`.
@@ -86,7 +104,7 @@ pub struct Endpoint {
 }
 
 /// Where one server is reached.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
     /// Directory of the unix socket. Either this or `host`.
@@ -116,13 +134,24 @@ impl Place {
 }
 
 impl Config {
+    /// Most tenants in a lane for tenants of this plan.
+    pub(crate) fn lane_size(&self, plan: &str) -> u32 {
+        self.lane_tenants
+            .get(plan)
+            .copied()
+            .unwrap_or(self.lane_tenants_max)
+            .max(1)
+    }
+
     /// A configuration with the defaults of every field but these two.
     pub fn new(database: Endpoint, lane_secret: impl Into<String>) -> Self {
         Self {
             database,
             lane_secret: lane_secret.into(),
             cluster: main_cluster(),
+            cluster_passwords: HashMap::new(),
             lane_tenants_max: lane_tenants_max(),
+            lane_tenants: BTreeMap::new(),
             lane_connections_max: lane_connections_max(),
             connections_max: connections_max(),
             base_domain: base_domain(),
@@ -131,6 +160,8 @@ impl Config {
             spares: spares(),
             slug_held_days: slug_held_days(),
             archive_max_mib: archive_max_mib(),
+            move_lag_max_ms: move_lag_max_ms(),
+            move_pause_max_ms: move_pause_max_ms(),
             objects: terrace_data_objects::Config::default(),
             migrate: terrace_data_migrate::Config::default(),
             poll_ms: poll_ms(),
@@ -149,13 +180,19 @@ impl Endpoint {
         }
     }
 
-    fn places(&self) -> Vec<Place> {
-        let first = Place {
+    /// The first of its places.
+    pub(crate) fn first(&self) -> Place {
+        Place {
             socket_dir: self.socket_dir.clone(),
             host: self.host.clone(),
             port: self.port,
-        };
-        std::iter::once(first).chain(self.standbys.iter().cloned()).collect()
+        }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        std::iter::once(self.first())
+            .chain(self.standbys.iter().cloned())
+            .collect()
     }
 
     pub(crate) fn to_postgres(&self) -> tokio_postgres::Config {
@@ -222,6 +259,14 @@ fn slug_held_days() -> u32 {
 
 fn archive_max_mib() -> u64 {
     4_096
+}
+
+fn move_lag_max_ms() -> u64 {
+    200
+}
+
+fn move_pause_max_ms() -> u64 {
+    1_000
 }
 
 fn poll_ms() -> u64 {

@@ -1,10 +1,10 @@
 //! Creating a tenant: placed, built, migrated, hooked, active; or a spare is claimed, hooked and active.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Value as Json, json};
 use terrace_data_migrate::Migrations;
-use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, ServiceName, Slug, TenantId};
 use tokio_postgres::{GenericClient, Transaction, error::SqlState};
 use tracing::info;
 
@@ -23,10 +23,20 @@ pub struct NewTenant {
     pub name: String,
     /// What it pays for.
     pub plan: String,
+    /// Only a cluster of this region; any when absent.
+    pub region: Option<String>,
     /// What the hooks get (its first owner). Kept only until the creation is done.
     pub context: Option<Json>,
     /// The operator who asks.
     pub actor: Option<String>,
+}
+
+/// Where a new tenant gets its place from.
+enum Seat {
+    /// It takes a spare, which is in this lane.
+    Spare(LaneId),
+    /// It takes a seat in a lane of this cluster.
+    New(ClusterName),
 }
 
 /// The services that every tenant has, with what is served of each.
@@ -36,9 +46,12 @@ const CURRENT: &str = "SELECT name, current FROM terrace.service WHERE current I
 pub(crate) const CURRENT_HELD: &str =
     "SELECT name FROM terrace.service WHERE current IS NOT NULL ORDER BY name FOR SHARE";
 
-pub(crate) const LACKING: &str = "SELECT s.name FROM terrace.service s JOIN terrace.release r ON r.id = s.current
-    LEFT JOIN terrace_events.principal p ON p.tenant_id = $1 AND p.service = s.name
-    WHERE p.ready_at IS NULL OR (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) < jsonb_array_length(r.migrations::jsonb)";
+/// What each service should have in a tenant's home.
+const HEADS: &str = "SELECT s.name, jsonb_array_length(r.migrations::jsonb)::bigint FROM terrace.service s JOIN terrace.release r ON r.id = s.current";
+
+/// What each service has there, and was greeted.
+const THERE: &str = "SELECT p.service, (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role)
+    FROM terrace_events.principal p WHERE p.tenant_id = $1 AND p.ready_at IS NOT NULL";
 
 impl Directory {
     /// Creates a tenant, and returns when it is served. It goes on when the caller goes away, and
@@ -51,13 +64,21 @@ impl Directory {
         check_name(&new.name)?;
         let directory = self.clone();
         detached(async move {
-            let id = directory.create_from_spare(&new).await?;
-            let id = match id {
+            let cluster = directory.choose_cluster(&new.plan, new.region.as_deref()).await?;
+            // Spares are where the directory is, in lanes that are shared.
+            let size = directory.config.lane_size(&new.plan);
+            let spare = if cluster == directory.config.cluster && size == directory.config.lane_tenants_max.max(1) {
+                directory.create_from_spare(&new).await?
+            } else {
+                None
+            };
+            let id = match spare {
                 Some(id) => id,
                 None => {
                     let id = TenantId::random();
                     // Held before it can be seen, so that no other node takes it for abandoned.
-                    let work = async { Ok(Some(directory.reserve(&id, None, new).await?)) };
+                    let seat = Seat::New(cluster);
+                    let work = async { Ok(Some(directory.reserve(&id, seat, new).await?)) };
                     directory.operate(&id, work).await?;
                     id
                 }
@@ -76,7 +97,7 @@ impl Directory {
         for (id, lane) in self.spares_ready().await? {
             let mut begun = false;
             let work = async {
-                let operation = self.reserve(&id, Some(&lane), new.clone()).await?;
+                let operation = self.reserve(&id, Seat::Spare(lane.clone()), new.clone()).await?;
                 begun = true;
                 Ok(Some(operation))
             };
@@ -91,16 +112,19 @@ impl Directory {
     }
 
     /// Takes the slug, and a spare if there is one; otherwise a seat in a lane.
-    async fn reserve(&self, id: &TenantId, spare: Option<&LaneId>, new: NewTenant) -> Result<Operation, Error> {
+    async fn reserve(&self, id: &TenantId, seat: Seat, new: NewTenant) -> Result<Operation, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         slugs::take(&transaction, &new.slug, id).await?;
-        let (lane, step) = match spare {
-            Some(lane) => {
+        let (lane, step) = match seat {
+            Seat::Spare(lane) => {
                 spares::claim(&transaction, id).await?;
-                (lane.clone(), Step::Claimed)
+                (lane, Step::Claimed)
             }
-            None => (lane::seat(&transaction, &self.config).await?, Step::Placed),
+            Seat::New(cluster) => {
+                let size = self.config.lane_size(&new.plan);
+                (lane::seat(&transaction, self, &cluster, size).await?, Step::Placed)
+            }
         };
         let asked = Asked {
             actor: new.actor.as_deref(),
@@ -129,7 +153,8 @@ impl Directory {
     async fn place(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        let lane = lane::seat(&transaction, &self.config).await?;
+        let size = self.config.lane_tenants_max;
+        let lane = lane::seat(&transaction, self, &self.config.cluster, size).await?;
         transaction
             .execute(
                 "UPDATE terrace.tenant SET lane = $2, version = terrace.bump() WHERE id = $1",
@@ -144,27 +169,35 @@ impl Directory {
     }
 
     pub(crate) async fn build(&self, operation: &Operation) -> Result<Option<Step>, Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        let services: Vec<ServiceName> = current(&*transaction)
+        self.build_at_home(&operation.tenant).await?;
+        self.mark(operation, Step::Built).await
+    }
+
+    /// The schemas and roles of every service that is served, in the tenant's home.
+    pub(crate) async fn build_at_home(&self, tenant: &TenantId) -> Result<(), Error> {
+        let client = self.pool.get().await?;
+        let services: Vec<ServiceName> = current(&**client)
             .await?
             .into_iter()
             .map(|(service, _)| service)
             .collect();
-        let lane = lane_of(&*transaction, &operation.tenant).await?;
-        schemas::build(&transaction, &operation.tenant, &lane, &services).await?;
-        operation.record(&transaction, Step::Built, &json!({})).await?;
+        let lane = lane_of(&**client, tenant).await?;
+        drop(client);
+        let mut home = self.home_of(tenant).await?.get().await?;
+        let transaction = home.transaction().await?;
+        schemas::build(&transaction, tenant, &lane, &services).await?;
         transaction.commit().await?;
-        Ok(Some(Step::Built))
+        Ok(())
     }
 
     pub(crate) async fn migrate(&self, operation: &Operation) -> Result<Option<Step>, Error> {
-        let mut client = self.pool.get().await?;
-        for (_, release) in current(&**client).await? {
+        let releases = current(&**self.pool.get().await?).await?;
+        let mut home = self.home_of(&operation.tenant).await?.get().await?;
+        for (_, release) in releases {
             let migrations = self.migrations_of(&release).await?;
-            terrace_data_migrate::apply(&mut client, &operation.tenant, &migrations, &self.config.migrate).await?;
+            terrace_data_migrate::apply(&mut home, &operation.tenant, &migrations, &self.config.migrate).await?;
         }
-        drop(client);
+        drop(home);
         self.mark(operation, Step::Migrated).await
     }
 
@@ -188,7 +221,8 @@ impl Directory {
         context: Option<&Json>,
     ) -> Result<(), Error> {
         let key: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&tenant.as_str(), &service.as_str()];
-        let client = self.pool.get().await?;
+        let home = self.home_of(tenant).await?;
+        let client = home.get().await?;
         let waiting = client
             .query_opt(
                 "SELECT FROM terrace_events.principal WHERE tenant_id = $1 AND service = $2 AND ready_at IS NULL",
@@ -212,7 +246,7 @@ impl Directory {
                 service: service.clone(),
                 message,
             })?;
-        let client = self.pool.get().await?;
+        let client = home.get().await?;
         client
             .execute(
                 "UPDATE terrace_events.principal SET ready_at = now() WHERE tenant_id = $1 AND service = $2",
@@ -228,20 +262,15 @@ impl Directory {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         transaction.query(CURRENT_HELD, &[]).await?;
-        let lacking = transaction.query(LACKING, &[&operation.tenant.as_str()]).await?;
-        if !lacking.is_empty() {
+        if self.is_lacking(&transaction, &operation.tenant).await? {
             operation.record(&transaction, Step::Placed, &json!({})).await?;
             transaction.commit().await?;
             return Ok(Some(Step::Placed));
         }
+        // Before it is active: a stream that flows early does no harm, one that never does would.
+        self.pause_stream(&operation.tenant, false).await?;
         transaction
             .execute("UPDATE terrace.tenant SET state = 'active', version = terrace.bump() WHERE id = $1 AND state = 'creating'", &[&operation.tenant.as_str()])
-            .await?;
-        transaction
-            .execute(
-                "UPDATE terrace_events.stream SET paused = false WHERE tenant_id = $1 AND paused",
-                &[&operation.tenant.as_str()],
-            )
             .await?;
         operation.record(&transaction, Step::Active, &json!({})).await?;
         operation.end(&transaction).await?;
@@ -250,6 +279,34 @@ impl Directory {
         self.refresh().await?;
         info!(tenant.id = %operation.tenant, "Finished the {} of a tenant", operation.kind);
         Ok(Some(Step::Active))
+    }
+
+    /// Whether a service is served that has not all of its schema in the tenant's home. The caller
+    /// holds the list of services.
+    pub(crate) async fn is_lacking(&self, transaction: &Transaction<'_>, tenant: &TenantId) -> Result<bool, Error> {
+        let home = self.home_of(tenant).await?.get().await?;
+        let mut there = HashMap::new();
+        for row in home.query(THERE, &[&tenant.as_str()]).await? {
+            there.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?);
+        }
+        for row in transaction.query(HEADS, &[]).await? {
+            let (service, head): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+            if there.get(service).is_none_or(|applied| *applied < head) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Holds a tenant's events back, or lets them flow.
+    pub(crate) async fn pause_stream(&self, tenant: &TenantId, paused: bool) -> Result<(), Error> {
+        let home = self.home_of(tenant).await?.get().await?;
+        home.execute(
+            "UPDATE terrace_events.stream SET paused = $2 WHERE tenant_id = $1 AND paused <> $2",
+            &[&tenant.as_str(), &paused],
+        )
+        .await?;
+        Ok(())
     }
 
     /// The checked migrations of a release, from memory after the first time.

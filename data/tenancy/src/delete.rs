@@ -117,7 +117,10 @@ impl Directory {
     /// Does what follows the last step; `None` at the end.
     pub(crate) async fn delete_step(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         match operation.step {
-            Step::Marked => self.drop_patiently(operation).await,
+            Step::Marked => {
+                self.clean_moves(&operation.tenant).await?;
+                self.drop_patiently(operation).await
+            }
             Step::Dropped => self.forget(operation).await,
             Step::Forgotten => self.bury(operation).await,
             _ => Ok(None),
@@ -141,19 +144,33 @@ impl Directory {
     }
 
     async fn drop_all(&self, operation: &Operation) -> Result<Option<Step>, Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
+        let mut home = self.home_of(&operation.tenant).await?.get().await?;
+        let transaction = home.transaction().await?;
         let removed = schemas::remove(&transaction, &operation.tenant).await?;
         let evidence = json!({"schemas": removed.schemas, "roles": removed.roles, "tables": removed.tables, "rows": removed.rows, "bytes": removed.bytes});
-        operation.record(&transaction, Step::Dropped, &evidence).await?;
+        self.note(operation, &evidence).await?;
         transaction.commit().await?;
-        Ok(Some(Step::Dropped))
+        drop(home);
+        self.mark(operation, Step::Dropped).await
+    }
+
+    /// Puts counts on record before they come true: after a crash there would be nothing left to count.
+    /// What an attempt before this one counted stays.
+    async fn note(&self, operation: &Operation, evidence: &Json) -> Result<(), Error> {
+        let client = self.pool.get().await?;
+        client
+            .execute(
+                "UPDATE terrace.lifecycle SET evidence = $2::text::jsonb || evidence WHERE id = $1",
+                &[&operation.id, &evidence.to_string()],
+            )
+            .await?;
+        Ok(())
     }
 
     async fn forget(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let id = operation.tenant.as_str();
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
+        let mut home = self.home_of(&operation.tenant).await?.get().await?;
+        let transaction = home.transaction().await?;
         let mut evidence = serde_json::Map::new();
         // The stream goes before the cursors: whoever would make a cursor looks for the stream first.
         for (name, sql) in [
@@ -165,6 +182,7 @@ impl Directory {
                 "DELETE FROM terrace_events.dead_letter WHERE tenant_id = $1",
             ),
             ("jobs", "DELETE FROM terrace_events.job WHERE tenant_id = $1"),
+            ("pending", "DELETE FROM terrace_events.pending WHERE tenant_id = $1"),
             (
                 "principals",
                 "DELETE FROM terrace_events.principal WHERE tenant_id = $1",
@@ -173,6 +191,16 @@ impl Directory {
                 "migrations",
                 "DELETE FROM terrace.migration WHERE starts_with(schema, $1 || '_')",
             ),
+        ] {
+            evidence.insert(name.to_owned(), transaction.execute(sql, &[&id]).await?.into());
+        }
+        self.note(operation, &evidence.into()).await?;
+        transaction.commit().await?;
+        drop(home);
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let mut evidence = serde_json::Map::new();
+        for (name, sql) in [
             ("settings", "DELETE FROM terrace.setting WHERE tenant = $1"),
             // An import that was not finished: the archive is the tenant's, too.
             (
@@ -191,16 +219,17 @@ impl Directory {
 
     async fn bury(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let id = operation.tenant.as_str();
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        let row = transaction
+        let home = self.home_of(&operation.tenant).await?.get().await?;
+        let row = home
             .query_one(
-                "SELECT (SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, $1)) + (SELECT count(*) FROM pg_roles WHERE starts_with(rolname, $1)),
-                        extract(epoch FROM now())::bigint",
+                "SELECT (SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, $1)) + (SELECT count(*) FROM pg_roles WHERE starts_with(rolname, $1))",
                 &[&format!("{id}_")],
             )
             .await?;
         let left: i64 = row.try_get(0)?;
+        drop(home);
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
         operation
             .record(&transaction, Step::Deleted, &json!({"left": left}))
             .await?;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,9 @@ use tokio::sync::watch;
 use tokio_postgres::NoTls;
 use tracing::warn;
 
-use crate::{Config, Error, Hooks, Snapshot, View, export::Readers, hold::Holds, hooks::NoHooks};
+use crate::{
+    Config, Endpoint, Error, Hooks, Snapshot, View, export::Readers, hold::Holds, homes::Homes, hooks::NoHooks,
+};
 
 /// The directory of one installation. One per process, behind an `Arc`.
 pub struct Directory {
@@ -27,8 +32,11 @@ pub struct Directory {
     pub(crate) migrations: Mutex<HashMap<ReleaseId, Migrations>>,
     pub(crate) holds: Holds,
     pub(crate) readers: Readers,
+    pub(crate) homes: Homes,
     pub(crate) objects: Objects,
     refreshing: tokio::sync::Mutex<()>,
+    /// How many refreshes have begun.
+    looks: AtomicU64,
     changed: watch::Sender<u64>,
     hooks: OnceLock<Arc<dyn Hooks>>,
     pub(crate) fences: OnceLock<crate::Fences>,
@@ -44,18 +52,7 @@ impl Directory {
         if config.lane_secret.len() < 32 {
             return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
         }
-        // Asked before it is given out (some 30 µs): after a restart of PostgreSQL the first caller must
-        // not get a connection that is dead and does not know it yet.
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Verified,
-        };
-        let manager = Manager::from_config(config.database.to_postgres(), NoTls, recycling);
-        let pool = Pool::builder(manager)
-            .max_size(config.connections_max.max(2))
-            .wait_timeout(Some(Duration::from_secs(10)))
-            .runtime(deadpool_postgres::Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::Config(error.to_string()))?;
+        let pool = pool(&config.database, config.connections_max)?;
         let poll = Duration::from_millis(config.poll_ms.max(10));
         let directory = Arc::new(Self {
             holds: Holds::new(pool.clone()),
@@ -66,7 +63,9 @@ impl Directory {
             snapshot: ArcSwap::default(),
             migrations: Mutex::default(),
             readers: Readers::default(),
+            homes: Homes::default(),
             refreshing: tokio::sync::Mutex::default(),
+            looks: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             hooks: OnceLock::new(),
             fences: OnceLock::new(),
@@ -108,6 +107,21 @@ impl Directory {
     pub async fn refresh(&self) -> Result<(), Error> {
         // One at a time, so that an older answer never replaces a newer one.
         let _turn = self.refreshing.lock().await;
+        self.look().await
+    }
+
+    /// The same for many who ask at once: one look that begins after they asked is enough for all.
+    pub(crate) async fn refresh_together(&self) -> Result<(), Error> {
+        let begun = self.looks.load(Ordering::Acquire);
+        let _turn = self.refreshing.lock().await;
+        if self.looks.load(Ordering::Acquire) > begun {
+            return Ok(());
+        }
+        self.look().await
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        self.looks.fetch_add(1, Ordering::AcqRel);
         let mut client = self.pool.get().await?;
         if let Some(view) = View::load(&mut client, &self.view.load(), &self.config).await? {
             let version = view.version();
@@ -120,6 +134,22 @@ impl Directory {
     pub(crate) fn migrations_lock(&self) -> std::sync::MutexGuard<'_, HashMap<ReleaseId, Migrations>> {
         self.migrations.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connections of the platform's own login to one database.
+pub(crate) fn pool(endpoint: &Endpoint, connections_max: usize) -> Result<Pool, Error> {
+    // Asked before it is given out (some 30 µs): after a restart of PostgreSQL the first caller must
+    // not get a connection that is dead and does not know it yet.
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Verified,
+    };
+    let manager = Manager::from_config(endpoint.to_postgres(), NoTls, recycling);
+    Pool::builder(manager)
+        .max_size(connections_max.max(2))
+        .wait_timeout(Some(Duration::from_secs(10)))
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .build()
+        .map_err(|error| Error::Config(error.to_string()))
 }
 
 async fn follow(directory: Weak<Directory>, every: Duration) {

@@ -41,6 +41,9 @@ pub enum Error {
     /// An operation on the same tenant is not done.
     #[error("{0}")]
     Running(crate::Running),
+    /// The replication of a move was not quick enough; the tenant is served where it was.
+    #[error("{0}")]
+    Lag(String),
     /// An archive cannot be imported here; the message says why, and nothing was written.
     #[error("{0}")]
     Archive(String),

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use terrace_ground_ids::{ServiceName, TenantId};
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::{Client, IsolationLevel, NoTls, Transaction};
+use tokio_postgres::{Client, IsolationLevel, NoTls, Row, Transaction};
 use tracing::info;
 
 use crate::{
@@ -189,7 +189,7 @@ impl Directory {
         sender: &mpsc::Sender<Result<Bytes, Error>>,
     ) -> Result<(Json, Bytes), Error> {
         // A connection of its own: the directory's pool is for short work.
-        let mut client = Object::take(self.pool.get().await?);
+        let mut client = Object::take(self.home_of(tenant).await?.get().await?);
         let cancel = client.cancel_token();
         // Not in the snapshot, which writes nothing.
         schemas::join_owner(&*client, tenant).await?;
@@ -213,13 +213,19 @@ impl Directory {
             writer: archive::Writer::new().map_err(broken)?,
             sender,
         };
-        let row = transaction
+        let begun = transaction
+            .query_one("SELECT (extract(epoch FROM now()) * 1000000)::bigint", &[])
+            .await?;
+        let row = self
+            .pool
+            .get()
+            .await?
             .query_one(
-                "SELECT slug, name, plan, (extract(epoch FROM created_at) * 1000000)::bigint, (extract(epoch FROM now()) * 1000000)::bigint FROM terrace.tenant WHERE id = $1",
+                "SELECT slug, name, plan, (extract(epoch FROM created_at) * 1000000)::bigint FROM terrace.tenant WHERE id = $1",
                 &[&tenant.as_str()],
             )
             .await?;
-        let time = |column: usize| -> Result<Timestamp, Error> {
+        let time = |row: &Row, column: usize| -> Result<Timestamp, Error> {
             Ok(Timestamp::from_microsecond(row.try_get(column)?).unwrap_or_default())
         };
         let whose = archive::Whose {
@@ -227,7 +233,7 @@ impl Directory {
             slug: view::parsed(&row, 0, "slug")?,
             name: row.try_get(1)?,
             plan: row.try_get(2)?,
-            created_at: time(3)?,
+            created_at: time(&row, 3)?,
         };
         let mut services = Vec::new();
         for name in services_of(&transaction, tenant).await? {
@@ -237,14 +243,13 @@ impl Directory {
         let mut manifest = Manifest {
             format: archive::FORMAT,
             made_by: concat!("terrace ", env!("CARGO_PKG_VERSION")).to_owned(),
-            made_at: time(4)?,
+            made_at: time(&begun, 0)?,
             tenant: whose,
             services,
             events,
             digest: String::new(),
         };
         manifest.digest = digest_of(&manifest);
-        drop(row);
         transaction.commit().await?;
         let tables = manifest.services.iter().flat_map(|service| &service.tables);
         let evidence = json!({
@@ -284,9 +289,7 @@ impl Out<'_> {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        transaction
-            .batch_execute(&format!("SET LOCAL ROLE \"{}\"", tenant.owner_role()))
-            .await?;
+        schemas::act_as_owner(transaction, tenant).await?;
         let mut tables = Vec::new();
         for shape in shape::tables(transaction, &schema).await? {
             let sql = format!("COPY {} TO STDOUT", shape.target(&schema));
@@ -397,10 +400,12 @@ impl Out<'_> {
 
 /// A transaction that sees one moment, with values in one spelling.
 pub(crate) async fn snapshot(client: &mut Client) -> Result<Transaction<'_>, Error> {
+    // Without being a superuser, it writes that it is the owner's member; and takes that back.
+    let is_superuser = schemas::is_superuser(&*client).await?;
     let transaction = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
+        .read_only(is_superuser)
         .start()
         .await?;
     transaction

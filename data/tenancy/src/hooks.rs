@@ -64,7 +64,9 @@ pub enum Step {
     Suspended,
     /// Suspend: what ran when it began has ended. The end.
     Quiet,
-    /// Resume: the tenant is served again, and its events go on. The end.
+    /// Resume: the tenant is served again.
+    Served,
+    /// Resume: its events go on. The end.
     Resumed,
     /// Plan: the directory has the new plan.
     Planned,
@@ -78,7 +80,7 @@ pub enum Step {
     Exported,
     /// Import: the archive was checked, and id, slug and a seat in a lane are taken.
     Received,
-    /// Import: the schemas are at the archive's migrations.
+    /// Import, move: the schemas are at the right migrations.
     Prepared,
     /// Import: every table has its rows.
     Loaded,
@@ -86,13 +88,25 @@ pub enum Step {
     Streamed,
     /// Import: the digest of what is there is the archive's.
     Verified,
+    /// Move: the target and a seat in one of its lanes are taken.
+    Chosen,
+    /// Move: the target follows the source, and its first copy has begun.
+    Followed,
+    /// Move: every table was copied, and is followed.
+    Copied,
+    /// Move: the tenant lives at the target.
+    Switched,
+    /// Move: the target follows the source no more.
+    Parted,
+    /// Move: nothing is left at the source. The end.
+    Moved,
     /// Restore: the tenant has what was made beside it, and that has what the tenant was. The end.
     Swapped,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 32] = [
         Self::Reserved,
         Self::Placed,
         Self::Claimed,
@@ -106,6 +120,7 @@ impl Step {
         Self::Deleted,
         Self::Suspended,
         Self::Quiet,
+        Self::Served,
         Self::Resumed,
         Self::Planned,
         Self::Told,
@@ -117,6 +132,12 @@ impl Step {
         Self::Loaded,
         Self::Streamed,
         Self::Verified,
+        Self::Chosen,
+        Self::Followed,
+        Self::Copied,
+        Self::Switched,
+        Self::Parted,
+        Self::Moved,
         Self::Swapped,
     ];
 
@@ -136,6 +157,7 @@ impl Step {
             Self::Deleted => "deleted",
             Self::Suspended => "suspended",
             Self::Quiet => "quiet",
+            Self::Served => "served",
             Self::Resumed => "resumed",
             Self::Planned => "planned",
             Self::Told => "told",
@@ -147,8 +169,19 @@ impl Step {
             Self::Loaded => "loaded",
             Self::Streamed => "streamed",
             Self::Verified => "verified",
+            Self::Chosen => "chosen",
+            Self::Followed => "followed",
+            Self::Copied => "copied",
+            Self::Switched => "switched",
+            Self::Parted => "parted",
+            Self::Moved => "moved",
             Self::Swapped => "swapped",
         }
+    }
+
+    /// Of a move: whether the tenant still lives where it was.
+    pub(crate) const fn is_before_switch(self) -> bool {
+        matches!(self, Self::Chosen | Self::Prepared | Self::Followed | Self::Copied)
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -312,6 +312,14 @@ impl Directory {
     }
 
     async fn begin_import(&self, id: &TenantId, new: Wanted, manifest: Manifest) -> Result<Operation, Error> {
+        let cluster = match &new.of {
+            // They change places by renaming, which is within one database.
+            Some(of) => self.cluster_of(of).await?,
+            None => {
+                let plan = new.plan.as_deref().unwrap_or(&manifest.tenant.plan);
+                self.choose_cluster(plan, None).await?
+            }
+        };
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let (slug, name, plan) = match (new.of.as_ref(), new.slug) {
@@ -325,6 +333,7 @@ impl Directory {
             slug,
             name: name.unwrap_or_else(|| manifest.tenant.name.clone()),
             plan: plan.unwrap_or_else(|| manifest.tenant.plan.clone()),
+            region: None,
             context: None,
             actor: new.actor,
         };
@@ -340,7 +349,7 @@ impl Directory {
             ));
         }
         slugs::take(&transaction, &tenant.slug, id).await?;
-        let lane = lane::seat(&transaction, &self.config).await?;
+        let lane = lane::seat(&transaction, self, &cluster, self.config.lane_size(&tenant.plan)).await?;
         insert(&transaction, id, &tenant, &lane).await?;
         let source = manifest.tenant.id.clone();
         let input = Input {

@@ -3,10 +3,10 @@
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use terrace_ground_ids::LaneId;
+use terrace_ground_ids::{ClusterName, LaneId, TenantId};
 use tokio_postgres::Transaction;
 
-use crate::{Config, Error};
+use crate::{Directory, Error};
 
 /// The password of a lane: derived, so that no table holds it and every node knows it.
 pub(crate) fn password(secret: &str, login: &str) -> String {
@@ -16,25 +16,32 @@ pub(crate) fn password(secret: &str, login: &str) -> String {
     HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
-/// Takes a seat in a lane with room, for a tenant whose row the caller writes. The lock makes two creations at once agree on who takes
-/// the last seat, and on who makes the next lane; it is held for one short transaction.
-pub(crate) async fn seat(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, Error> {
+/// Takes a seat in a lane of this size with room, for a tenant whose row the caller writes. The lock makes two
+/// creations at once agree on who takes the last seat, and on who makes the next lane; it is held for one
+/// short transaction.
+pub(crate) async fn seat(
+    transaction: &Transaction<'_>,
+    directory: &Directory,
+    cluster: &ClusterName,
+    size: u32,
+) -> Result<LaneId, Error> {
+    let size = i32::try_from(size.max(1)).unwrap_or(i32::MAX);
     transaction
         .execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('terrace lanes', 1))",
             &[],
         )
         .await?;
-    let cluster = config.cluster.as_str();
+    let cluster_name = cluster.as_str();
     let free = transaction
         .query_opt(
-            "SELECT id FROM terrace.lane WHERE cluster = $1 AND tenants < capacity ORDER BY created_at, id LIMIT 1",
-            &[&cluster],
+            "SELECT id FROM terrace.lane WHERE cluster = $1 AND capacity = $2 AND tenants < capacity ORDER BY created_at, id LIMIT 1",
+            &[&cluster_name, &size],
         )
         .await?;
     let lane: LaneId = match &free {
         Some(row) => crate::view::parsed(row, 0, "lane id")?,
-        None => open(transaction, config).await?,
+        None => open(transaction, directory, cluster, size).await?,
     };
     transaction
         .execute(
@@ -46,7 +53,13 @@ pub(crate) async fn seat(transaction: &Transaction<'_>, config: &Config) -> Resu
 }
 
 /// A new lane: its login role, and its row.
-async fn open(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, Error> {
+async fn open(
+    transaction: &Transaction<'_>,
+    directory: &Directory,
+    cluster: &ClusterName,
+    size: i32,
+) -> Result<LaneId, Error> {
+    let config = &directory.config;
     let id = LaneId::random();
     let login = login(&id);
     // The verifier instead of the password, so that a server that logs statements does not log it.
@@ -57,17 +70,17 @@ async fn open(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, 
         "CREATE ROLE \"{login}\" LOGIN NOINHERIT CONNECTION LIMIT {} PASSWORD '{verifier}'",
         limit * 2
     );
-    transaction.batch_execute(&sql).await?;
+    if *cluster == config.cluster {
+        transaction.batch_execute(&sql).await?;
+    } else {
+        // When the transaction does not commit, a login stays that may act for nobody.
+        let home = directory.known_cluster_pool(cluster).await?.get().await?;
+        home.batch_execute(&sql).await?;
+    }
     transaction
         .execute(
             "INSERT INTO terrace.lane (id, cluster, login, capacity, connection_limit) VALUES ($1, $2, $3, $4, $5)",
-            &[
-                &id.as_str(),
-                &config.cluster.as_str(),
-                &login,
-                &i32::try_from(config.lane_tenants_max.max(1)).unwrap_or(i32::MAX),
-                &limit,
-            ],
+            &[&id.as_str(), &cluster.as_str(), &login, &size, &limit],
         )
         .await?;
     Ok(id)
@@ -76,4 +89,15 @@ async fn open(transaction: &Transaction<'_>, config: &Config) -> Result<LaneId, 
 /// The login role of a lane: `lane_7f3k9q`.
 pub(crate) fn login(lane: &LaneId) -> String {
     format!("lane_{}", lane.as_str().trim_start_matches("l_"))
+}
+
+/// Most tenants in the lane of a tenant.
+pub(crate) async fn size(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<u32, Error> {
+    let row = transaction
+        .query_one(
+            "SELECT l.capacity FROM terrace.lane l JOIN terrace.tenant t ON t.lane = l.id WHERE t.id = $1",
+            &[&tenant.as_str()],
+        )
+        .await?;
+    Ok(u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or(1))
 }

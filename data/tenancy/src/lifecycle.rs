@@ -127,6 +127,17 @@ impl Operation {
         Ok(())
     }
 
+    /// Adds to the evidence, without a step.
+    pub(crate) async fn note(&self, transaction: &Transaction<'_>, evidence: &Json) -> Result<(), Error> {
+        transaction
+            .execute(
+                "UPDATE terrace.lifecycle SET evidence = evidence || $2::text::jsonb WHERE id = $1",
+                &[&self.id, &evidence.to_string()],
+            )
+            .await?;
+        Ok(())
+    }
+
     /// Records the end. What the hooks needed is forgotten here.
     pub(crate) async fn end(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         transaction
@@ -271,10 +282,11 @@ impl Directory {
                 Kind::Create => self.create_step(&operation).await,
                 Kind::Delete => self.delete_step(&operation).await,
                 Kind::Suspend => self.suspend_step(&operation).await,
-                Kind::Resume => Ok(None),
+                Kind::Resume => self.resume_step(&operation).await,
                 Kind::Plan => self.plan_step(&operation).await,
                 Kind::Rename => self.rename_step(&operation).await,
                 Kind::Export => self.export_step(&operation).await,
+                Kind::Move => self.move_step(&operation).await,
                 Kind::Import | Kind::Restore => self.import_step(&operation).await,
             };
             match next {

@@ -14,7 +14,7 @@ use tokio_postgres::Transaction;
 use crate::{
     Directory, Error, Kind, Step,
     archive::{self, EVENT_TABLES, Entry, Rows, Service, Table, quoted},
-    create::{current, lane_of},
+    create::current,
     export::{copy_events, position, snapshot},
     import::Input,
     lifecycle::Operation,
@@ -64,18 +64,8 @@ impl Directory {
     }
 
     async fn build_again(&self, operation: &Operation) -> Result<Option<Step>, Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        let services: Vec<_> = current(&*transaction)
-            .await?
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        let lane = lane_of(&*transaction, &operation.tenant).await?;
-        schemas::build(&transaction, &operation.tenant, &lane, &services).await?;
-        operation.record(&transaction, Step::Verified, &json!({})).await?;
-        transaction.commit().await?;
-        Ok(Some(Step::Verified))
+        self.build_at_home(&operation.tenant).await?;
+        self.mark(operation, Step::Verified).await
     }
 
     /// Brings each schema to where the archive's was: its rows fit no other.
@@ -83,8 +73,9 @@ impl Directory {
         let input = input(operation)?;
         // Once more: what is served may have changed since the archive was checked.
         self.fits(&input.manifest).await?;
-        let mut client = self.pool.get().await?;
-        for (name, release) in current(&**client).await? {
+        let releases = current(&**self.pool.get().await?).await?;
+        let mut client = self.home_of(&operation.tenant).await?.get().await?;
+        for (name, release) in releases {
             let Some(service) = input.manifest.services.iter().find(|service| service.name == name) else {
                 continue;
             };
@@ -150,7 +141,7 @@ impl Directory {
         first: Entry,
     ) -> Result<Option<Entry>, Error> {
         let schema = operation.tenant.schema(&service.name);
-        let mut client = Object::take(self.pool.get().await?);
+        let mut client = Object::take(self.home_of(&operation.tenant).await?.get().await?);
         let transaction = client.transaction().await?;
         transaction.batch_execute(archive::PINNED).await?;
         let there = shape::tables(&transaction, &schema).await?;
@@ -167,11 +158,8 @@ impl Directory {
         }
         // Asked before the role is taken: definitions are nothing that a tenant's role may read.
         let (away, back) = shape::foreign_keys(&transaction, &schema).await?;
-        schemas::join_owner(&*transaction, &operation.tenant).await?;
-        let owner = operation.tenant.owner_role();
-        transaction
-            .batch_execute(&format!("SET LOCAL ROLE \"{owner}\"; {away}"))
-            .await?;
+        schemas::become_owner(&transaction, &operation.tenant).await?;
+        transaction.batch_execute(&away).await?;
         if !there.is_empty() {
             let names: Vec<String> = there
                 .iter()
@@ -189,15 +177,16 @@ impl Directory {
         }
         transaction.batch_execute(&back).await?;
         set_sequences(&transaction, &schema, service).await?;
-        transaction.batch_execute("SET LOCAL ROLE NONE").await?;
-        schemas::leave_owner(&*transaction, &operation.tenant).await?;
-        transaction
+        schemas::become_self(&transaction, &operation.tenant).await?;
+        transaction.commit().await?;
+        // Between the two, a crash only means that this service is loaded once more.
+        let client = self.pool.get().await?;
+        client
             .execute(
                 "UPDATE terrace.lifecycle SET evidence = evidence || jsonb_build_object('loaded', coalesce(evidence -> 'loaded', '[]') || to_jsonb($2::text)) WHERE id = $1",
                 &[&operation.id, &service.name.as_str()],
             )
             .await?;
-        transaction.commit().await?;
         Ok(next)
     }
 
@@ -211,7 +200,7 @@ impl Directory {
         while next.as_ref().is_some_and(|entry| !entry.path.starts_with("events/")) {
             next = take(&mut entries).await?;
         }
-        let mut client = Object::take(self.pool.get().await?);
+        let mut client = Object::take(self.home_of(&operation.tenant).await?.get().await?);
         let transaction = client.transaction().await?;
         transaction.batch_execute(archive::PINNED).await?;
         for (name, columns, _) in EVENT_TABLES {
@@ -242,21 +231,18 @@ impl Directory {
                 &[&tenant, &services],
             )
             .await?;
-        operation.record(&transaction, Step::Streamed, &json!({})).await?;
         transaction.commit().await?;
-        Ok(Some(Step::Streamed))
+        self.mark(operation, Step::Streamed).await
     }
 
     /// Reads back what was written: the digest of the tenant must be the archive's.
     async fn verify(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         let Input { manifest, .. } = input(operation)?;
         let tenant = &operation.tenant;
-        let mut client = Object::take(self.pool.get().await?);
+        let mut client = Object::take(self.home_of(tenant).await?.get().await?);
         schemas::join_owner(&*client, tenant).await?;
         let transaction = snapshot(&mut client).await?;
-        transaction
-            .batch_execute(&format!("SET LOCAL ROLE \"{}\"", tenant.owner_role()))
-            .await?;
+        schemas::act_as_owner(&transaction, tenant).await?;
         let mut rows = 0;
         for service in &manifest.services {
             let schema = tenant.schema(&service.name);

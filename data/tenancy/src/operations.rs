@@ -30,13 +30,15 @@ pub enum Kind {
     Export,
     /// It is made from an archive.
     Import,
+    /// It goes to another cluster.
+    Move,
     /// It is made beside a tenant, from an archive of it, to take its place.
     Restore,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Delete,
         Self::Suspend,
@@ -46,6 +48,7 @@ impl Kind {
         Self::Export,
         Self::Import,
         Self::Restore,
+        Self::Move,
     ];
 
     /// The kind as the directory stores it.
@@ -60,6 +63,7 @@ impl Kind {
             Self::Export => "export",
             Self::Import => "import",
             Self::Restore => "restore",
+            Self::Move => "move",
         }
     }
 
@@ -74,7 +78,7 @@ impl Kind {
             Self::Create => &[Step::Placed, Step::Built, Step::Migrated, Step::Hooked, Step::Active],
             Self::Delete => &[Step::Marked, Step::Dropped, Step::Forgotten, Step::Deleted],
             Self::Suspend => &[Step::Suspended, Step::Quiet],
-            Self::Resume => &[Step::Resumed],
+            Self::Resume => &[Step::Served, Step::Resumed],
             Self::Plan => &[Step::Planned, Step::Told],
             Self::Rename => &[Step::Reserved, Step::Renamed],
             Self::Export => &[Step::Opened, Step::Exported],
@@ -88,6 +92,15 @@ impl Kind {
                 Step::Migrated,
                 Step::Hooked,
                 Step::Active,
+            ],
+            Self::Move => &[
+                Step::Chosen,
+                Step::Prepared,
+                Step::Followed,
+                Step::Copied,
+                Step::Switched,
+                Step::Parted,
+                Step::Moved,
             ],
             Self::Restore => &[
                 Step::Received,

@@ -18,7 +18,7 @@ use tracing::info;
 
 use crate::{
     Directory, Error, State, Step,
-    create::{LACKING, lane_of},
+    create::{CURRENT_HELD, lane_of},
     lane,
     lifecycle::Operation,
     load::input,
@@ -27,6 +27,9 @@ use crate::{
 
 /// How often the tables of the tenant are asked for while its requests hold them.
 const SWAP_ATTEMPTS: u32 = 20;
+
+/// Says that the home has done what an operation asked of it once and only once.
+const DONE: &str = "INSERT INTO terrace.done (operation) VALUES ($1) ON CONFLICT DO NOTHING";
 
 /// What a name has in front of it while two tenants change places; no id begins so.
 const ASIDE: &str = "aside_";
@@ -70,7 +73,7 @@ impl Directory {
         let made = &operation.tenant;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        transaction.query(crate::create::CURRENT_HELD, &[]).await?;
+        transaction.query(CURRENT_HELD, &[]).await?;
         let row = transaction
             .query_opt(
                 "SELECT t.plan, t.state, m.plan FROM terrace.tenant t, terrace.tenant m WHERE t.id = $1 AND m.id = $2 FOR UPDATE",
@@ -84,12 +87,15 @@ impl Directory {
         };
         let (plan, state, told): (String, State, String) =
             (row.try_get(0)?, view::state(row.try_get(1)?)?, row.try_get(2)?);
-        if !transaction.query(LACKING, &[&made.as_str()]).await?.is_empty() {
+        let mut home = self.home_of(of).await?.get().await?;
+        let at_home = home.transaction().await?;
+        let is_first = at_home.execute(DONE, &[&operation.id]).await? == 1;
+        if is_first && self.is_lacking(&transaction, made).await? {
             operation.record(&transaction, Step::Placed, &json!({})).await?;
             transaction.commit().await?;
             return Ok(Some(Step::Placed));
         }
-        if plan != told {
+        if is_first && plan != told {
             // It pays for something else by now; its services must hear of it before they serve.
             transaction
                 .execute(
@@ -101,12 +107,19 @@ impl Directory {
             transaction.commit().await?;
             return Ok(Some(Step::Migrated));
         }
-        still(&transaction, of).await?;
-        change_places(&transaction, of, made).await?;
-        let shift = change_streams(&transaction, of, made, state).await?;
-        self.record_swap(&transaction, operation, of, shift).await?;
+        // After a crash between the two commits they have changed places already; once more would undo it.
+        if is_first {
+            still(&at_home, of).await?;
+            let lanes = [lane_of(&*transaction, of).await?, lane_of(&*transaction, made).await?];
+            change_places(&at_home, of, made, &lanes).await?;
+            change_streams(&at_home, of, made, state).await?;
+            at_home.commit().await?;
+        } else {
+            at_home.rollback().await?;
+        }
+        self.record_swap(&transaction, operation, of).await?;
         transaction.commit().await?;
-        drop(client);
+        drop((client, home));
         self.refresh().await?;
         self.forget_archives().await?;
         info!(tenant.id = %of, "Restored a tenant; what it was before is {made}");
@@ -118,7 +131,6 @@ impl Directory {
         transaction: &Transaction<'_>,
         operation: &Operation,
         of: &TenantId,
-        shift: i64,
     ) -> Result<(), Error> {
         let made = &operation.tenant;
         transaction
@@ -134,7 +146,7 @@ impl Directory {
                 &[&made.as_str(), &of.as_str()],
             )
             .await?;
-        let evidence = json!({"restored": of, "events_shifted": shift});
+        let evidence = json!({"restored": of});
         operation.record(transaction, Step::Swapped, &evidence).await?;
         operation.end(transaction).await?;
         // So that the tenant itself tells of it, too.
@@ -170,21 +182,25 @@ async fn still(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), E
         .await?;
     let tables: Option<String> = row.try_get(0)?;
     if let Some(tables) = tables {
-        let owner = tenant.owner_role();
-        schemas::join_owner(transaction, tenant).await?;
+        schemas::become_owner(transaction, tenant).await?;
         transaction
             .batch_execute(&format!(
-                "SET LOCAL lock_timeout = '1s'; SET LOCAL ROLE \"{owner}\"; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE; SET LOCAL ROLE NONE"
+                "SET LOCAL lock_timeout = '1s'; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
             ))
             .await?;
-        schemas::leave_owner(transaction, tenant).await?;
+        schemas::become_self(transaction, tenant).await?;
     }
     Ok(())
 }
 
 /// Schemas, roles, ledgers: each gets the other's names. The rows of principals name both already, and
 /// each lane keeps its tenant.
-async fn change_places(transaction: &Transaction<'_>, of: &TenantId, made: &TenantId) -> Result<(), Error> {
+async fn change_places(
+    transaction: &Transaction<'_>,
+    of: &TenantId,
+    made: &TenantId,
+    lanes: &[LaneId; 2],
+) -> Result<(), Error> {
     let mut sql = String::new();
     for (what, list) in [
         (
@@ -217,7 +233,20 @@ async fn change_places(transaction: &Transaction<'_>, of: &TenantId, made: &Tena
             rename(&format!("{ASIDE}{name}"), &name.replacen(of.as_str(), made.as_str(), 1));
         }
     }
+    let owners = format!("\"{}\", \"{}\"", of.owner_role(), made.owner_role());
+    // Only a member of the owner may rename what it owns.
+    let is_superuser = schemas::is_superuser(transaction).await?;
+    if !is_superuser {
+        transaction
+            .batch_execute(&format!("GRANT {owners} TO CURRENT_USER"))
+            .await?;
+    }
     transaction.batch_execute(&sql).await?;
+    if !is_superuser {
+        transaction
+            .batch_execute(&format!("REVOKE {owners} FROM CURRENT_USER"))
+            .await?;
+    }
     for (from, to) in [
         (of.to_string(), format!("{ASIDE}{of}")),
         (made.to_string(), of.to_string()),
@@ -230,8 +259,7 @@ async fn change_places(transaction: &Transaction<'_>, of: &TenantId, made: &Tena
             )
             .await?;
     }
-    let lanes = [lane_of(transaction, of).await?, lane_of(transaction, made).await?];
-    let [theirs, ours] = &lanes;
+    let [theirs, ours] = lanes;
     if theirs != ours {
         for (tenant, right, wrong) in [(of, theirs, ours), (made, ours, theirs)] {
             change_lane(transaction, tenant, right, wrong).await?;
@@ -269,13 +297,13 @@ async fn change_lane(
 
 /// The streams change places. What comes from the archive is numbered from behind what anybody can have
 /// seen of the tenant, and one number is left out: a browser that was at the end is told to start over,
-/// and none takes an old event for a new one. Returns by how much the numbers grew.
+/// and none takes an old event for a new one.
 async fn change_streams(
     transaction: &Transaction<'_>,
     of: &TenantId,
     made: &TenantId,
     state: State,
-) -> Result<i64, Error> {
+) -> Result<(), Error> {
     let row = transaction
         .query_one(
             "SELECT greatest(t.last_seq + 2 - m.first_seq, 0) FROM terrace_events.stream t, terrace_events.stream m
@@ -310,5 +338,5 @@ async fn change_streams(
             &[&of.as_str(), &made.as_str(), &(state == State::Suspended)],
         )
         .await?;
-    Ok(shift)
+    Ok(())
 }

@@ -93,6 +93,27 @@ pub(crate) async fn member_options(transaction: &Transaction<'_>) -> Result<&'st
     })
 }
 
+/// Acts as the owner of the tenant's tables, until [`become_self`].
+pub(crate) async fn become_owner(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+    join_owner(transaction, tenant).await?;
+    act_as_owner(transaction, tenant).await
+}
+
+/// The same for one who has joined it already: in a snapshot, which writes nothing.
+pub(crate) async fn act_as_owner(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+    let owner = tenant.owner_role();
+    transaction
+        .batch_execute(&format!("SET LOCAL ROLE \"{owner}\""))
+        .await?;
+    Ok(())
+}
+
+/// Acts as the platform again.
+pub(crate) async fn become_self(transaction: &Transaction<'_>, tenant: &TenantId) -> Result<(), Error> {
+    transaction.batch_execute("SET LOCAL ROLE NONE").await?;
+    leave_owner(transaction, tenant).await
+}
+
 /// Makes the platform's login a member of the tenant's owner role, for as long as it acts for it. A
 /// superuser needs no membership. One that a crash leaves goes with the next migration.
 pub(crate) async fn join_owner(client: &impl GenericClient, tenant: &TenantId) -> Result<(), Error> {
@@ -114,7 +135,8 @@ async fn change_membership(client: &impl GenericClient, verb: &str, tenant: &Ten
     Ok(())
 }
 
-async fn is_superuser(client: &impl GenericClient) -> Result<bool, Error> {
+/// Whether the platform's own login needs no membership to act for others.
+pub(crate) async fn is_superuser(client: &impl GenericClient) -> Result<bool, Error> {
     let row = client
         .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
         .await?;

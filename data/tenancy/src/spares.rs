@@ -52,7 +52,7 @@ impl Directory {
             }
             let tenant = TenantId::random();
             let transaction = client.transaction().await?;
-            let lane = lane::seat(&transaction, &self.config).await?;
+            let lane = lane::seat(&transaction, self, &self.config.cluster, self.config.lane_tenants_max).await?;
             transaction
                 .execute(
                     "INSERT INTO terrace.spare (tenant, lane, state) VALUES ($1, $2, 'building')",

@@ -58,7 +58,7 @@ impl Directory {
     async fn begin_turn(&self, tenant: &TenantId, actor: &str, kind: Kind) -> Result<Option<Operation>, Error> {
         let (from, to, step) = match kind {
             Kind::Suspend => (State::Active, State::Suspended, Step::Suspended),
-            _ => (State::Suspended, State::Active, Step::Resumed),
+            _ => (State::Suspended, State::Active, Step::Served),
         };
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
@@ -78,15 +78,6 @@ impl Directory {
         let operation = Operation::begin(&transaction, tenant, kind, step, Asked::by(actor, json!({}))).await?;
         transaction
             .execute(
-                "UPDATE terrace_events.stream SET paused = $2 WHERE tenant_id = $1",
-                &[&tenant.as_str(), &(to == State::Suspended)],
-            )
-            .await?;
-        if kind == Kind::Resume {
-            operation.end(&transaction).await?;
-        }
-        transaction
-            .execute(
                 "UPDATE terrace.tenant SET state = $2, version = terrace.bump() WHERE id = $1",
                 &[&tenant.as_str(), &to.as_str()],
             )
@@ -99,20 +90,37 @@ impl Directory {
     }
 
     /// Does what follows the last step; `None` at the end.
+    pub(crate) async fn resume_step(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        if operation.step != Step::Served {
+            return Ok(None);
+        }
+        self.pause_stream(&operation.tenant, false).await?;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        operation.record(&transaction, Step::Resumed, &json!({})).await?;
+        operation.end(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(Step::Resumed))
+    }
+
+    /// Does what follows the last step; `None` at the end.
     pub(crate) async fn suspend_step(&self, operation: &Operation) -> Result<Option<Step>, Error> {
         if operation.step != Step::Suspended {
             return Ok(None);
         }
         let prefix = format!("{}_", operation.tenant);
         let end = Instant::now() + QUIET_MAX;
-        let mut client = self.pool.get().await?;
+        self.pause_stream(&operation.tenant, true).await?;
+        let home = self.home_of(&operation.tenant).await?.get().await?;
         let busy = loop {
-            let busy: i64 = client.query_one(BUSY, &[&prefix]).await?.try_get(0)?;
+            let busy: i64 = home.query_one(BUSY, &[&prefix]).await?.try_get(0)?;
             if busy == 0 || Instant::now() >= end {
                 break busy;
             }
             tokio::time::sleep(QUIET_EVERY).await;
         };
+        drop(home);
+        let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         // Whatever is left then ends by its own deadline; new requests are refused already.
         operation

@@ -4,7 +4,9 @@
 //! tenant that never uses it has none. Who makes them here makes them so that a second time changes
 //! nothing.
 
-use terrace_ground_ids::{ServiceName, TenantId};
+use deadpool_postgres::Pool;
+use terrace_ground_ids::{ClusterName, ServiceName, TenantId};
+use tokio_postgres::Transaction;
 
 use crate::{Directory, Error};
 
@@ -55,13 +57,13 @@ pub const BLOB: &str = "
     INSERT INTO terrace_blob_usage DEFAULT VALUES ON CONFLICT DO NOTHING;
 ";
 
+/// All of them, by the first table of each.
+pub(crate) const ALL: [(&str, &str); 2] = [("terrace_blob", BLOB), ("terrace_keyvalue", KEYVALUE)];
+
 /// What is to be made before rows of these tables can be loaded.
 pub(crate) fn of_table(name: &str) -> Option<&'static str> {
-    match name {
-        "terrace_keyvalue" => Some(KEYVALUE),
-        "terrace_blob" => Some(BLOB),
-        _ => None,
-    }
+    let made = ALL.into_iter().find(|(first, _)| *first == name);
+    made.map(|(_, statements)| statements)
 }
 
 impl Directory {
@@ -77,8 +79,28 @@ impl Directory {
         service: &ServiceName,
         statements: &'static str,
     ) -> Result<(), Error> {
-        let (schema, owner) = (tenant.schema(service), tenant.owner_role());
-        let mut client = self.pool.get().await?;
+        loop {
+            let cluster = self.cluster_of(tenant).await?;
+            let pool = self.known_cluster_pool(&cluster).await?;
+            if self
+                .make_tables_at(&pool, &cluster, tenant, service, statements)
+                .await?
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// False when the tenant lives there no more: it was moved while this waited, and nothing was made.
+    async fn make_tables_at(
+        &self,
+        pool: &Pool,
+        cluster: &ClusterName,
+        tenant: &TenantId,
+        service: &ServiceName,
+        statements: &'static str,
+    ) -> Result<bool, Error> {
+        let mut client = pool.get().await?;
         let transaction = client.transaction().await?;
         // Requests of one tenant that come at once wait here, and the later ones find the tables there.
         transaction
@@ -87,27 +109,42 @@ impl Directory {
                 &[&tenant.as_str()],
             )
             .await?;
-        let row = transaction
-            .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
-            .await?;
-        // A login that is no superuser is the owner's member while it does this, and no longer.
-        let (grant, revoke) = if row.try_get(0)? {
-            (String::new(), String::new())
-        } else {
-            (
-                format!("GRANT \"{owner}\" TO CURRENT_USER;"),
-                format!("REVOKE \"{owner}\" FROM CURRENT_USER;"),
-            )
-        };
-        // Ids are safe in a name: their alphabet has no quote (ground/ids).
-        transaction
-            .batch_execute(&format!(
-                "{grant} SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '2s';
-                 SET LOCAL search_path = \"{schema}\"; SET LOCAL ROLE \"{owner}\";
-                 {statements}; SET LOCAL ROLE NONE; {revoke}"
-            ))
-            .await?;
+        if self.cluster_of(tenant).await? != *cluster {
+            return Ok(false);
+        }
+        make(&transaction, tenant, service, statements).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
+}
+
+/// The same in a transaction of the caller's, who has the lock of the tenant or is alone with it.
+pub(crate) async fn make(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    service: &ServiceName,
+    statements: &str,
+) -> Result<(), Error> {
+    let (schema, owner) = (tenant.schema(service), tenant.owner_role());
+    let row = transaction
+        .query_one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user", &[])
+        .await?;
+    // A login that is no superuser is the owner's member while it does this, and no longer.
+    let (grant, revoke) = if row.try_get(0)? {
+        (String::new(), String::new())
+    } else {
+        (
+            format!("GRANT \"{owner}\" TO CURRENT_USER;"),
+            format!("REVOKE \"{owner}\" FROM CURRENT_USER;"),
+        )
+    };
+    // Ids are safe in a name: their alphabet has no quote (ground/ids).
+    transaction
+        .batch_execute(&format!(
+            "{grant} SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '2s';
+             SET LOCAL search_path = \"{schema}\"; SET LOCAL ROLE \"{owner}\";
+             {statements}; SET LOCAL ROLE NONE; {revoke}"
+        ))
+        .await?;
+    Ok(())
 }

@@ -9,13 +9,13 @@ use std::{
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
-use terrace_data_embedded::testing::Scratch;
-use terrace_data_migrate::File;
+pub use terrace_data_embedded::testing::Scratch;
+use terrace_data_migrate::{File, Progress};
 use terrace_data_router::{Principal, Router};
-use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
 use tokio_postgres::Client;
 
-use crate::{Config, Directory, Endpoint, Error, Hooks, NewRelease, NewTenant, Step, Tenant};
+use crate::{Config, Directory, Endpoint, Error, Hooks, NewCluster, NewRelease, NewTenant, Step, Tenant};
 
 /// A scratch database with an installed directory, and a router over it.
 pub struct World {
@@ -102,6 +102,7 @@ impl World {
     /// The configuration of a directory over `scratch`.
     pub fn config(scratch: &Scratch) -> Config {
         let connection = scratch.connection();
+        let password = connection.password.clone();
         let database = Endpoint {
             socket_dir: Some(connection.socket_dir.clone()),
             host: None,
@@ -114,7 +115,30 @@ impl World {
         let folder = Some(connection.socket_dir.join(format!("objects-{}", database.name)));
         let mut config = Config::new(database, "a secret of thirty-two characters");
         config.objects.folder = folder;
+        // Every scratch server has the same.
+        for name in ["second", "third"] {
+            config
+                .cluster_passwords
+                .insert(name.parse().expect("a cluster's name"), password.clone());
+        }
         config
+    }
+
+    /// Adds another scratch server as the cluster `second`.
+    pub async fn add_second(&self, scratch: &Scratch) {
+        let connection = scratch.connection();
+        let new = NewCluster {
+            name: second(),
+            address: terrace_data_router::Address::Unix {
+                dir: connection.socket_dir,
+                port: connection.port,
+            },
+            database: connection.database,
+            login: Some(connection.user),
+            region: "north".to_owned(),
+            plans: None,
+        };
+        self.directory.add_cluster(new).await.expect("add a cluster");
     }
 
     /// Another node's directory over the same database, or the same node's after a restart.
@@ -131,6 +155,16 @@ impl World {
 
     /// Uploads and activates a service with these migrations.
     pub async fn service(&self, name: &str, migrations: &[(&str, &str)]) -> ReleaseId {
+        self.service_with(name, migrations, Arc::new(|_| ())).await
+    }
+
+    /// The same, with somebody who is told how far the migrations are.
+    pub async fn service_with(
+        &self,
+        name: &str,
+        migrations: &[(&str, &str)],
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> ReleaseId {
         let release = self
             .directory
             .put_release(release(name, migrations))
@@ -138,7 +172,7 @@ impl World {
             .expect("upload a release");
         let service = name.parse().expect("a service's name");
         self.directory
-            .activate_release(&service, &release.id, Arc::new(|_| ()))
+            .activate_release(&service, &release.id, progress)
             .await
             .expect("activate a release");
         release.id
@@ -164,6 +198,20 @@ impl World {
         self.admin().await.query_one(sql, &[]).await.expect("a count").get(0)
     }
 }
+
+/// The name of the other cluster.
+#[expect(clippy::expect_used, reason = "a constant name")]
+pub fn second() -> ClusterName {
+    "second".parse().expect("a cluster's name")
+}
+
+/// What a server needs so that tenants can be moved away from it, and quickly copied to it.
+pub const MOVABLE: [(&str, &str); 4] = [
+    ("wal_level", "logical"),
+    ("wal_retrieve_retry_interval", "100ms"),
+    ("max_worker_processes", "16"),
+    ("max_logical_replication_workers", "8"),
+];
 
 /// The service of a tenant, as the router wants it.
 #[expect(
@@ -192,6 +240,7 @@ pub fn new_tenant(slug: &str) -> NewTenant {
         slug: slug.parse().expect("a slug"),
         name: slug.to_owned(),
         plan: "free".to_owned(),
+        region: None,
         context: None,
         actor: Some("test".to_owned()),
     }

@@ -166,11 +166,13 @@ impl Directory {
     /// When the database is away.
     pub async fn publish_usage(&self) -> Result<Option<(TenantId, u64)>, Error> {
         let client = self.pool.get().await?;
-        // An hour ends for everybody one minute after its end: no statement takes that long.
+        // An hour ends for everybody one minute after its end: no statement takes that long. A tenant that
+        // lives on another cluster is told when it lives here: one statement cannot be in two databases.
         let row = client
             .query_opt(
                 "WITH due AS (
                      SELECT u.tenant FROM terrace.usage u JOIN terrace_events.stream s ON s.tenant_id = u.tenant
+                     JOIN terrace.tenant t ON t.id = u.tenant JOIN terrace.lane l ON l.id = t.lane AND l.cluster = $1
                      WHERE u.published_at IS NULL AND u.hour < date_trunc('hour', now() - interval '1 minute', 'UTC')
                      ORDER BY u.hour LIMIT 1 FOR UPDATE OF s SKIP LOCKED
                  ), told AS (
@@ -192,7 +194,7 @@ impl Directory {
                      FROM told t CROSS JOIN moved m
                  )
                  SELECT tenant_id, last_seq FROM moved",
-                &[],
+                &[&self.config.cluster.as_str()],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
@@ -210,7 +212,7 @@ impl Directory {
         client
             .execute(
                 "UPDATE terrace.usage u SET published_at = now() WHERE published_at IS NULL AND hour < now() - interval '1 day'
-                 AND NOT EXISTS (SELECT FROM terrace_events.stream s WHERE s.tenant_id = u.tenant)",
+                 AND NOT EXISTS (SELECT FROM terrace.tenant t WHERE t.id = u.tenant)",
                 &[],
             )
             .await?;

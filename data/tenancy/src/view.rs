@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use terrace_data_router::{Address, Cluster, ErrorKind, Lane, Placement, Placements};
-use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, ServiceName, Slug, TenantId};
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
 use crate::{Config, Directory, Error, lane};
@@ -139,6 +139,21 @@ pub(crate) fn service(row: &Row) -> Result<Service, Error> {
     })
 }
 
+/// One cluster, as the directory has it.
+#[derive(Debug, Clone)]
+pub struct KnownCluster {
+    /// Its name, and how to reach it.
+    pub place: Arc<Cluster>,
+    /// The platform's own login there; `None`: the same as in the directory.
+    pub login: Option<String>,
+    /// Where it is, in the operator's words; may be empty.
+    pub region: String,
+    /// The plans whose new tenants it takes; `None`: all.
+    pub plans: Option<Vec<String>>,
+    /// Whether it takes no new tenants.
+    pub draining: bool,
+}
+
 /// The directory at one version. Never changes; a newer one replaces it.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -146,6 +161,7 @@ pub struct View {
     tenants: HashMap<TenantId, Arc<Tenant>>,
     slugs: HashMap<Slug, TenantId>,
     lanes: HashMap<LaneId, Arc<Lane>>,
+    clusters: HashMap<ClusterName, KnownCluster>,
     services: Arc<[Service]>,
 }
 
@@ -183,6 +199,16 @@ impl View {
     /// All services, by name.
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// All clusters, in no order.
+    pub fn clusters(&self) -> impl Iterator<Item = &KnownCluster> {
+        self.clusters.values()
+    }
+
+    /// The cluster of this name.
+    pub fn cluster(&self, name: &ClusterName) -> Option<&KnownCluster> {
+        self.clusters.get(name)
     }
 
     /// All lanes, in no order.
@@ -233,32 +259,42 @@ impl View {
     async fn load_lanes(&mut self, transaction: &Transaction<'_>, config: &Config) -> Result<(), Error> {
         let mut clusters = HashMap::new();
         for row in transaction
-            .query("SELECT name, address::text, database FROM terrace.cluster", &[])
+            .query(
+                "SELECT name, address::text, database, login, region, plans, state = 'draining' FROM terrace.cluster",
+                &[],
+            )
             .await?
         {
             let address: String = row.try_get(1)?;
-            let cluster = Cluster {
+            let place = Cluster {
                 name: parsed(&row, 0, "cluster name")?,
                 address: self::address(&address)?,
                 database: row.try_get(2)?,
             };
-            clusters.insert(cluster.name.as_str().to_owned(), Arc::new(cluster));
+            let known = KnownCluster {
+                place: Arc::new(place),
+                login: row.try_get(3)?,
+                region: row.try_get(4)?,
+                plans: row.try_get(5)?,
+                draining: row.try_get(6)?,
+            };
+            clusters.insert(known.place.name.clone(), known);
         }
         let mut lanes = HashMap::new();
         for row in transaction
             .query("SELECT id, login, connection_limit, cluster FROM terrace.lane", &[])
             .await?
         {
-            let (login, cluster): (String, &str) = (row.try_get(1)?, row.try_get(3)?);
+            let (login, cluster): (String, ClusterName) = (row.try_get(1)?, parsed(&row, 3, "cluster name")?);
             let lane = Lane {
                 id: parsed(&row, 0, "lane id")?,
                 password: lane::password(&config.lane_secret, &login),
                 login,
                 connection_limit: usize::try_from(row.try_get::<_, i32>(2)?).unwrap_or(1),
-                cluster: clusters.get(cluster).cloned().ok_or_else(|| Error::Corrupt {
-                    what: "cluster of a lane",
-                    value: cluster.to_owned(),
-                })?,
+                cluster: clusters
+                    .get(&cluster)
+                    .map(|known: &KnownCluster| known.place.clone())
+                    .ok_or_else(|| Error::corrupt("cluster of a lane", &cluster))?,
             };
             // The router knows its pools by lane: one that did not change stays the same object.
             let lane = self
@@ -270,6 +306,7 @@ impl View {
             lanes.insert(lane.id.clone(), lane);
         }
         self.lanes = lanes;
+        self.clusters = clusters;
         Ok(())
     }
 
@@ -344,6 +381,11 @@ impl Placements for Directory {
                 None => refused(format!("{tenant} has no lane yet")),
             },
         }
+    }
+
+    async fn look_again(&self, _: &TenantId) {
+        // When the directory is away, the next look may be luckier; the deadline ends it.
+        drop(self.refresh_together().await);
     }
 }
 

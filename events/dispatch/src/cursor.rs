@@ -5,7 +5,7 @@ use std::time::Duration;
 use terrace_events_log::Event;
 use terrace_ground_ids::{ServiceName, TenantId};
 
-use crate::{Dispatcher, Error, ready::Key};
+use crate::{Dispatcher, Error, LivesThere, Pool, ready::Key};
 
 /// Where a consumer is in a stream.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,10 +72,21 @@ impl Dispatcher {
             return Ok(());
         }
         let services: Vec<&str> = subscriptions.keys().map(ServiceName::as_str).collect();
-        let client = self.pool.get().await?;
+        let mut outcome = Ok(());
+        for (pool, lives_there) in self.pools.all() {
+            // A cluster that is away keeps nobody else's events back.
+            outcome = outcome.and(self.scan_one(&pool, &lives_there, &services).await);
+        }
+        outcome
+    }
+
+    async fn scan_one(&self, pool: &Pool, lives_there: &LivesThere, services: &[&str]) -> Result<(), Error> {
+        let client = pool.get().await?;
         let statement = client.prepare_cached(SCAN).await?;
         for row in client.query(&statement, &[&services]).await? {
-            if let (Ok(service), Ok(tenant)) = (row.try_get::<_, &str>(0)?.parse(), row.try_get::<_, &str>(1)?.parse())
+            let key = (row.try_get::<_, &str>(0)?.parse(), row.try_get::<_, &str>(1)?.parse());
+            if let (Ok(service), Ok(tenant)) = key
+                && lives_there(&tenant)
             {
                 self.ready.push((service, tenant), true);
             }
@@ -84,7 +95,7 @@ impl Dispatcher {
     }
 
     pub(crate) async fn cursor(&self, (service, tenant): &Key) -> Result<Cursor, Error> {
-        let client = self.pool.get().await?;
+        let client = self.pools.of(tenant).get().await?;
         let statement = client.prepare_cached(READ).await?;
         let Some(row) = client
             .query_opt(&statement, &[&service.as_str(), &tenant.as_str()])
@@ -114,7 +125,7 @@ impl Dispatcher {
 
     /// Puts the cursor at `seq`, unless it is there or further: the service may have done it itself.
     pub(crate) async fn advance(&self, (service, tenant): &Key, seq: u64) -> Result<(), Error> {
-        let client = self.pool.get().await?;
+        let client = self.pools.of(tenant).get().await?;
         let statement = client.prepare_cached(ADVANCE).await?;
         client
             .execute(&statement, &[&service.as_str(), &tenant.as_str(), &to_sql(seq)])
@@ -130,7 +141,7 @@ impl Dispatcher {
         error: &str,
         wait: Duration,
     ) -> Result<(), Error> {
-        let client = self.pool.get().await?;
+        let client = self.pools.of(tenant).get().await?;
         let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         client
@@ -151,7 +162,7 @@ impl Dispatcher {
     /// Makes an event a dead letter and goes on behind it, in one transaction.
     pub(crate) async fn bury(&self, key: &Key, event: &Event, attempts: u32, error: &str) -> Result<(), Error> {
         let (service, tenant) = key;
-        let mut client = self.pool.get().await?;
+        let mut client = self.pools.of(tenant).get().await?;
         let transaction = client.transaction().await?;
         let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
         transaction
@@ -178,14 +189,23 @@ impl Dispatcher {
     /// # Errors
     /// When the database is away.
     pub async fn dead_letters(&self, tenant: Option<&TenantId>, limit: u32) -> Result<Vec<DeadLetter>, Error> {
-        let client = self.pool.get().await?;
-        let rows = client
-            .query(
-                "SELECT service, tenant_id, seq, type, error, attempts FROM terrace_events.dead_letter
-                 WHERE $1::text IS NULL OR tenant_id = $1 ORDER BY died_at DESC LIMIT $2",
-                &[&tenant.map(TenantId::as_str), &i64::from(limit)],
-            )
-            .await?;
+        let mut rows = Vec::new();
+        for (pool, lives_there) in self.pools.all() {
+            let client = pool.get().await?;
+            let found = client
+                .query(
+                    "SELECT service, tenant_id, seq, type, error, attempts, died_at::text FROM terrace_events.dead_letter
+                     WHERE $1::text IS NULL OR tenant_id = $1 ORDER BY died_at DESC LIMIT $2",
+                    &[&tenant.map(TenantId::as_str), &i64::from(limit)],
+                )
+                .await?;
+            rows.extend(found.into_iter().filter(|row| {
+                let tenant = row.try_get::<_, &str>(1).ok().and_then(|id| id.parse().ok());
+                tenant.is_some_and(|tenant| lives_there(&tenant))
+            }));
+        }
+        rows.sort_by_cached_key(|row| std::cmp::Reverse(row.try_get::<_, String>(6).unwrap_or_default()));
+        rows.truncate(limit as usize);
         let mut letters = Vec::with_capacity(rows.len());
         for row in &rows {
             if let (Ok(service), Ok(tenant)) = (row.try_get::<_, &str>(0)?.parse(), row.try_get::<_, &str>(1)?.parse())

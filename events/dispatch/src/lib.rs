@@ -6,6 +6,7 @@
 //! each event exactly once. This crate calls no service: the platform does, through [`Deliver`].
 
 mod cursor;
+mod pools;
 mod ready;
 mod turn;
 mod turns;
@@ -17,7 +18,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_postgres::Pool;
 use serde::Deserialize;
 use terrace_events_log::{Bell, Event, Log};
 use terrace_ground_ids::{ServiceName, TenantId};
@@ -25,6 +25,8 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 pub use cursor::DeadLetter;
+pub use deadpool_postgres::Pool;
+pub use pools::{LivesThere, Pools};
 pub use ready::{Key, Ready};
 pub use turns::Turns;
 
@@ -121,7 +123,7 @@ pub type Jitter = Arc<dyn Fn(Duration) -> Duration + Send + Sync>;
 pub struct Dispatcher {
     pub(crate) config: Config,
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) pool: Pool,
+    pub(crate) pools: Arc<dyn Pools>,
     pub(crate) bell: Bell,
     pub(crate) deliver: Arc<dyn Deliver>,
     pub(crate) ready: ready::Ready,
@@ -131,20 +133,20 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Nothing is delivered before [`Dispatcher::run`]. `pool` connects as the platform's own login.
+    /// Nothing is delivered before [`Dispatcher::run`]. `pools` connect as the platform's own login.
     pub fn new(
         config: Config,
         log: Arc<dyn Log>,
         bell: Bell,
-        pool: Pool,
+        pools: impl Pools + 'static,
         deliver: Arc<dyn Deliver>,
         subscriptions: Subscriptions,
     ) -> Self {
         Self {
-            turns: turns::Turns::new(pool.clone(), LOCKS),
+            turns: Turns::new(pools.turns(), LOCKS),
             config,
             log,
-            pool,
+            pools: Arc::new(pools),
             bell,
             deliver,
             ready: ready::Ready::default(),

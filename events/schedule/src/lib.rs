@@ -16,9 +16,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_postgres::Pool;
 use serde::Deserialize;
-use terrace_events_dispatch::{DeliverError, Ready, Turns};
+use terrace_events_dispatch::{DeliverError, Pools, Ready, Turns};
 use terrace_ground_ids::{ServiceName, TenantId};
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -126,7 +125,7 @@ const LOCKS: i64 = 4;
 /// Brings jobs. One per node; several nodes share the work by tenant.
 pub struct Scheduler {
     config: Config,
-    pool: Pool,
+    pools: Arc<dyn Pools>,
     work: Arc<dyn Work>,
     ready: Ready,
     turns: Turns,
@@ -136,12 +135,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Nothing is brought before [`Scheduler::run`]. `pool` connects as the platform's own login.
-    pub fn new(config: Config, pool: Pool, work: Arc<dyn Work>) -> Self {
+    /// Nothing is brought before [`Scheduler::run`]. `pools` connect as the platform's own login.
+    pub fn new(config: Config, pools: impl Pools + 'static, work: Arc<dyn Work>) -> Self {
         Self {
-            turns: Turns::new(pool.clone(), LOCKS),
+            turns: Turns::new(pools.turns(), LOCKS),
             config,
-            pool,
+            pools: Arc::new(pools),
             work,
             ready: Ready::default(),
             recurring: RwLock::default(),

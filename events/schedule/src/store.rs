@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use terrace_events_dispatch::Key;
+use terrace_events_dispatch::{Key, LivesThere, Pool};
 use tokio_postgres::types::ToSql;
 
 use crate::{Error, Job, Scheduler};
@@ -11,8 +11,9 @@ use crate::{Error, Job, Scheduler};
 /// Jobs that were given up are kept for whoever looks into it: so many of a (service, tenant).
 const DEAD_MAX: i64 = 100;
 
+// The stream of a tenant that is not served is paused. The tenant itself may be in another database.
 const SCAN: &str = "SELECT DISTINCT j.service, j.tenant_id FROM terrace_events.job j
-    JOIN terrace.tenant t ON t.id = j.tenant_id AND t.state = 'active'
+    JOIN terrace_events.stream s ON s.tenant_id = j.tenant_id AND NOT s.paused
     WHERE j.next_at <= now() AND j.dead_at IS NULL LIMIT 10000";
 
 const DUE: &str = "SELECT id, name, key, payload::text, extract(epoch FROM due_at)::bigint, attempts, revision, cron
@@ -42,7 +43,7 @@ const SPREAD: &str = "WITH wanted AS (
         SELECT p.tenant_id, w.service, w.name, w.cron, to_timestamp(w.due) AS due
         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w (service, name, cron, due)
         JOIN terrace_events.principal p ON p.service = w.service AND p.ready_at IS NOT NULL
-        JOIN terrace.tenant t ON t.id = p.tenant_id AND t.state = 'active'
+        JOIN terrace_events.stream s ON s.tenant_id = p.tenant_id AND NOT s.paused
     ), gone AS (
         DELETE FROM terrace_events.job j WHERE j.cron IS NOT NULL AND NOT EXISTS (
             SELECT FROM unnest($1::text[], $2::text[]) AS w (service, name) WHERE w.service = j.service AND w.name = j.name)
@@ -64,10 +65,20 @@ pub(crate) struct Row {
 impl Scheduler {
     /// Queues every (service, tenant) that has something due.
     pub(crate) async fn scan(&self) -> Result<(), Error> {
-        let client = self.pool.get().await?;
+        let mut outcome = Ok(());
+        for (pool, lives_there) in self.pools.all() {
+            // A cluster that is away keeps nobody else's jobs back.
+            outcome = outcome.and(self.scan_one(&pool, &lives_there).await);
+        }
+        outcome
+    }
+
+    async fn scan_one(&self, pool: &Pool, lives_there: &LivesThere) -> Result<(), Error> {
+        let client = pool.get().await?;
         let statement = client.prepare_cached(SCAN).await?;
         for row in client.query(&statement, &[]).await? {
             if let (Ok(service), Ok(tenant)) = (row.try_get::<_, &str>(0)?.parse(), row.try_get::<_, &str>(1)?.parse())
+                && lives_there(&tenant)
             {
                 self.ready.push((service, tenant), false);
             }
@@ -89,13 +100,20 @@ impl Scheduler {
             crons.push(one.cron.as_str());
             dues.push(due.as_second());
         }
-        let client = self.pool.get().await?;
-        client.execute(SPREAD, &[&services, &names, &crons, &dues]).await?;
-        Ok(())
+        let mut outcome = Ok(());
+        for (pool, _) in self.pools.all() {
+            let spread = async {
+                let client = pool.get().await?;
+                client.execute(SPREAD, &[&services, &names, &crons, &dues]).await?;
+                Ok(())
+            };
+            outcome = outcome.and(spread.await);
+        }
+        outcome
     }
 
     pub(crate) async fn due(&self, (service, tenant): &Key, quantum: u32) -> Result<Vec<Row>, Error> {
-        let client = self.pool.get().await?;
+        let client = self.pools.of(tenant).get().await?;
         let statement = client.prepare_cached(DUE).await?;
         let rows = client
             .query(&statement, &[&service.as_str(), &tenant.as_str(), &i64::from(quantum)])
@@ -131,7 +149,7 @@ impl Scheduler {
     /// It was done: it goes, or waits for its next moment.
     pub(crate) async fn done(&self, key: &Key, row: &Row) -> Result<(), Error> {
         match self.next_moment(row) {
-            Some(next) => self.move_to(row, next, None).await,
+            Some(next) => self.move_to(key, row, next, None).await,
             None => self.leave(key, DONE, &[&row.id, &row.revision]).await,
         }
     }
@@ -140,12 +158,12 @@ impl Scheduler {
     pub(crate) async fn give_up(&self, key: &Key, row: &Row, error: &str) -> Result<(), Error> {
         let error = shorten(error);
         if let Some(next) = self.next_moment(row) {
-            return self.move_to(row, next, Some(&error)).await;
+            return self.move_to(key, row, next, Some(&error)).await;
         }
         let attempts = i32::try_from(row.job.attempt).unwrap_or(i32::MAX);
         self.leave(key, BURY, &[&row.id, &row.revision, &attempts, &error])
             .await?;
-        let client = self.pool.get().await?;
+        let client = self.pools.of(&key.1).get().await?;
         client
             .execute(FORGET, &[&key.0.as_str(), &key.1.as_str(), &DEAD_MAX])
             .await?;
@@ -153,11 +171,18 @@ impl Scheduler {
     }
 
     /// It is tried again after `wait`.
-    pub(crate) async fn again(&self, row: &Row, counts: bool, error: &str, wait: Duration) -> Result<(), Error> {
+    pub(crate) async fn again(
+        &self,
+        (_, tenant): &Key,
+        row: &Row,
+        counts: bool,
+        error: &str,
+        wait: Duration,
+    ) -> Result<(), Error> {
         let attempts = row.job.attempt - u32::from(!counts);
         let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let client = self.pool.get().await?;
+        let client = self.pools.of(tenant).get().await?;
         client
             .execute(AGAIN, &[&row.id, &row.revision, &attempts, &shorten(error), &wait_ms])
             .await?;
@@ -171,15 +196,15 @@ impl Scheduler {
         Some(cron.after(Timestamp::now())?.as_second())
     }
 
-    async fn move_to(&self, row: &Row, next: i64, error: Option<&str>) -> Result<(), Error> {
-        let client = self.pool.get().await?;
+    async fn move_to(&self, (_, tenant): &Key, row: &Row, next: i64, error: Option<&str>) -> Result<(), Error> {
+        let client = self.pools.of(tenant).get().await?;
         client.execute(NEXT, &[&row.id, &row.revision, &next, &error]).await?;
         Ok(())
     }
 
     /// One job fewer waits, if the statement found it as it was.
     async fn leave(&self, (_, tenant): &Key, statement: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
-        let mut client = self.pool.get().await?;
+        let mut client = self.pools.of(tenant).get().await?;
         let transaction = client.transaction().await?;
         transaction.execute(HOLD, &[&tenant.as_str()]).await?;
         if transaction.execute(statement, params).await? == 1 {

@@ -36,7 +36,7 @@ impl Scheduler {
                 self.give_up(key, row, &message).await?;
                 continue;
             }
-            self.again(row, counts, &message, self.config.backoff(row.job.attempt))
+            self.again(key, row, counts, &message, self.config.backoff(row.job.attempt))
                 .await?;
             if !counts {
                 // It is not this job that cannot be done, but all of them.

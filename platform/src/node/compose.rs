@@ -25,7 +25,7 @@ use terrace_data_router::Router;
 use terrace_data_tenancy::{self as tenancy, Directory, Endpoint, NewOperator, Place};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_live::Live;
-use terrace_events_log::{Bell, Log, Postgres, Retention, poll};
+use terrace_events_log::{Bell, Log, Retention, poll};
 use terrace_events_schedule::Scheduler;
 use terrace_ground_ids::TenantId;
 use terrace_ground_telemetry::Meters;
@@ -43,6 +43,7 @@ use super::{
     files::FileLinks,
     metrics, operator_token,
     settings::Settings,
+    streams::Streams,
     usage::Metering,
 };
 use crate::{config::Config, secrets::Secrets};
@@ -69,7 +70,7 @@ impl Node {
         let router = Arc::new(Router::new(config.router.clone(), directory.clone()));
 
         // Events: one log, one bell, streams to browsers.
-        let log: Arc<dyn Log> = Arc::new(Postgres::new(directory.pool().clone()));
+        let log: Arc<dyn Log> = Arc::new(Streams::new(directory.clone()));
         let bell = Bell::new();
         let live = Live::new(config.live.clone(), log.clone(), bell.clone());
 
@@ -142,14 +143,14 @@ impl Node {
             config.dispatch.clone(),
             log.clone(),
             bell.clone(),
-            directory.pool().clone(),
+            Streams::new(directory.clone()),
             deliver.clone(),
             Subscriptions::new(),
         ));
         deployments.subscribe(dispatcher.clone()).await;
         let scheduler = Arc::new(Scheduler::new(
             config.schedule.clone(),
-            directory.pool().clone(),
+            Streams::new(directory.clone()),
             deliver,
         ));
         deployments.recur(scheduler.clone()).await;
@@ -246,6 +247,16 @@ fn tenancy_config(options: &Options, config: &Config, secrets: &Secrets) -> Resu
     let mut tenancy = tenancy::Config::new(database, HEXLOWER.encode(&secrets.bytes("lanes")?));
     tenancy.base_domain.clone_from(&config.base_domain.0);
     tenancy.connections_max = config.node.directory_connections;
+    for (name, password) in secrets.beginning_with("cluster-")? {
+        let name = name
+            .parse()
+            .with_context(|| format!("the secret cluster-{name} is named after no cluster"))?;
+        tenancy.cluster_passwords.insert(name, password);
+    }
+    tenancy.move_lag_max_ms = config.tenants.move_lag_max_ms;
+    tenancy.move_pause_max_ms = config.tenants.move_pause_max_ms;
+    tenancy.lane_tenants.clone_from(&config.tenants.lane_tenants);
+    tenancy.migrate = config.migrations.clone();
     tenancy.spares = config.tenants.spares;
     tenancy.slug_held_days = config.tenants.slug_held_days;
     tenancy.archive_max_mib = config.tenants.archive_max_mib;

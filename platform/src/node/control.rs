@@ -13,13 +13,14 @@ use serde_json::json;
 use terrace_compute_engine::Logs;
 use terrace_control::{
     Build, BuildState, CanarySplit, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter,
-    LogLines, Meters, NewBuild, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan, Platform, Release,
-    ReleaseDiff, ReleaseFacts, Secret, Service, Setting, SettingRef, Site, Tenant, TenantRef, TenantSlice, TenantState,
-    UsageFilter, UsageReport,
+    LogLines, Meters, NewBuild, NewCluster, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan,
+    Platform, Release, ReleaseDiff, ReleaseFacts, Secret, Service, Setting, SettingRef, Site, Suggestion, Tenant,
+    TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
+use terrace_data_router::Address;
 use terrace_data_tenancy::{self as tenancy, Directory};
 use terrace_ground_error::FieldError;
-use terrace_ground_ids::{ReleaseId, ServiceName, SiteName, Slug, TenantId};
+use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry as telemetry;
 use tracing::warn;
 
@@ -28,6 +29,9 @@ use super::{
     settings::{Settings, kind},
     usage::Metering,
 };
+
+/// Most moves that are suggested at once.
+const SUGGESTIONS_MAX: usize = 100;
 
 /// What the control plane acts on.
 pub(crate) struct Plane {
@@ -114,16 +118,12 @@ impl Plane {
     }
 
     /// The version and the size in bytes of the directory's database; None when it does not answer.
-    async fn health(&self) -> Option<(String, u64)> {
-        let client = self.directory.pool().get().await.ok()?;
-        let row = client
-            .query_one(
-                "SELECT current_setting('server_version'), pg_database_size(current_database())",
-                &[],
-            )
-            .await
-            .ok()?;
-        Some((row.get(0), u64::try_from(row.get::<_, i64>(1)).unwrap_or(0)))
+    async fn cluster(&self, name: &ClusterName) -> Result<Cluster, Error> {
+        let clusters = self.clusters().await?;
+        clusters
+            .into_iter()
+            .find(|cluster| cluster.name == *name)
+            .ok_or_else(|| Error::NotFound(format!("There is no cluster `{name}`.")))
     }
 
     async fn snapshot(&self) -> Result<Arc<EdgeSnapshot>, Error> {
@@ -179,6 +179,7 @@ impl Platform for Plane {
             slug: tenant.slug,
             name: tenant.name,
             plan: tenant.plan.as_str().to_owned(),
+            region: None,
             context: owner.map(|owner| json!({ "owner": owner })),
             actor: Some(operator.to_owned()),
         };
@@ -320,37 +321,56 @@ impl Platform for Plane {
     }
 
     async fn clusters(&self) -> Result<Vec<Cluster>, Error> {
-        let view = self.directory.tenants();
-        let mut clusters: Vec<Cluster> = Vec::new();
-        for lane in view.lanes() {
-            if let Some(known) = clusters.iter_mut().find(|cluster| cluster.name == lane.cluster.name) {
-                known.lanes += 1;
-                continue;
+        let facts = self.directory.clusters().await;
+        Ok(facts.into_iter().map(describe_cluster).collect())
+    }
+
+    async fn add_cluster(&self, cluster: NewCluster) -> Result<Cluster, Error> {
+        let address = if cluster.host.starts_with('/') {
+            Address::Unix {
+                dir: cluster.host.into(),
+                port: cluster.port,
             }
-            let health = self.health().await;
-            clusters.push(Cluster {
-                name: lane.cluster.name.clone(),
-                state: if health.is_some() {
-                    ClusterState::Up
-                } else {
-                    ClusterState::Down
-                },
-                database: lane.cluster.database.clone(),
-                version: health.as_ref().map(|(version, _)| version.clone()),
-                lanes: 1,
-                tenants: view
-                    .iter()
-                    .filter(|tenant| {
-                        tenant
-                            .placement
-                            .as_ref()
-                            .is_some_and(|placement| placement.lane.cluster.name == lane.cluster.name)
-                    })
-                    .count() as u64,
-                size_bytes: health.map(|(_, size)| size),
-            });
-        }
-        Ok(clusters)
+        } else {
+            Address::Tcp {
+                host: cluster.host,
+                port: cluster.port,
+            }
+        };
+        let plans = cluster.plans.as_ref();
+        let new = tenancy::NewCluster {
+            name: cluster.name.clone(),
+            address,
+            database: cluster.database,
+            login: cluster.login,
+            region: cluster.region,
+            plans: plans.map(|plans| plans.iter().map(|plan| plan.as_str().to_owned()).collect()),
+        };
+        self.directory.add_cluster(new).await.map_err(|error| match error {
+            // Whoever adds it must read why it cannot be reached.
+            error @ (tenancy::Error::Connect(_) | tenancy::Error::Query(_) | tenancy::Error::Config(_)) => {
+                invalid("/host", error.to_string())
+            }
+            error => refuse(error),
+        })?;
+        self.cluster(&cluster.name).await
+    }
+
+    async fn drain_cluster(&self, name: &ClusterName, draining: bool) -> Result<Cluster, Error> {
+        self.directory.drain_cluster(name, draining).await.map_err(refuse)?;
+        self.cluster(name).await
+    }
+
+    async fn suggest_moves(&self) -> Result<Vec<Suggestion>, Error> {
+        let view = self.directory.tenants();
+        let moves = self.directory.suggest_moves(SUGGESTIONS_MAX);
+        Ok(moves
+            .into_iter()
+            .filter_map(|(tenant, from, to)| {
+                let slug = view.by_id(&tenant)?.slug.clone();
+                Some(Suggestion { tenant, slug, from, to })
+            })
+            .collect())
     }
 
     async fn meters(&self) -> Result<Meters, Error> {
@@ -412,6 +432,28 @@ fn describe_site(site: tenancy::Site, snapshot: &EdgeSnapshot) -> Site {
     }
 }
 
+fn describe_cluster(facts: tenancy::ClusterFacts) -> Cluster {
+    let known = facts.known;
+    let plans = known.plans;
+    Cluster {
+        name: known.place.name.clone(),
+        state: if facts.health.is_some() {
+            ClusterState::Up
+        } else {
+            ClusterState::Down
+        },
+        database: known.place.database.clone(),
+        version: facts.health.as_ref().map(|health| health.version.clone()),
+        region: known.region,
+        plans: plans.map(|plans| plans.iter().filter_map(|plan| plan.parse().ok()).collect()),
+        draining: known.draining,
+        movable: facts.health.as_ref().map(|health| health.is_logical),
+        lanes: facts.lanes,
+        tenants: facts.tenants,
+        size_bytes: facts.health.map(|health| health.size_bytes),
+    }
+}
+
 /// By the file's extension; text is UTF-8.
 fn content_type(path: &str) -> String {
     let guessed = mime_guess::from_path(path).first_or_octet_stream();
@@ -448,6 +490,7 @@ pub(super) fn refuse(error: tenancy::Error) -> Error {
             detail: message,
         }]),
         tenancy::Error::Unknown { .. } => Error::NotFound(error.to_string()),
+        tenancy::Error::Lag(message) => Error::Unavailable(message),
         tenancy::Error::Invalid(message) => invalid("", message),
         tenancy::Error::Connect(_) => Error::Unavailable(error.to_string()),
         other => {

@@ -69,15 +69,17 @@ pub(crate) fn diff(service: &ServiceName, old: Option<&ReleaseFacts>, new: &Side
 }
 
 fn steps(migrations: &Migrations, head: u32) -> Vec<NewMigrationStep> {
-    let taken = migrations.contractions(head);
+    let (taken, waits) = (migrations.contractions(head), migrations.blocking(head));
+    let of = |sentences: &[String], name: &str| -> Vec<String> {
+        let name = format!("{name} ");
+        let ours = sentences.iter().filter_map(|sentence| sentence.strip_prefix(&name));
+        ours.map(str::to_owned).collect()
+    };
     let new = migrations.list().iter().filter(|migration| migration.number > head);
     new.map(|migration| NewMigrationStep {
         name: migration.name.clone(),
-        takes_away: taken
-            .iter()
-            .filter_map(|sentence| sentence.strip_prefix(&format!("{} ", migration.name)))
-            .map(str::to_owned)
-            .collect(),
+        takes_away: of(&taken, &migration.name),
+        makes_wait: of(&waits, &migration.name),
     })
     .collect()
 }

@@ -1,17 +1,22 @@
 //! What operators do to tenants, over the directory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use terrace_control::{
-    DeletedTenant, Error, Lifecycle, NewImport, NewRestore, Operation, OperationKind, OperationState, OperationStep,
-    Pieces, Plan, Rename, Tenant, TenantRef,
+    DeletedTenant, Destination, Error, LaneKind, Lifecycle, NewImport, NewRestore, Operation, OperationKind,
+    OperationState, OperationStep, Pieces, Plan, Rename, Tenant, TenantRef,
 };
 use terrace_data_tenancy::{self as tenancy, Kind, OperationFacts, Standing};
 use terrace_ground_ids::{ArchiveId, TenantId};
 use tracing::warn;
 
 use super::control::{Plane, refuse};
+
+/// Between two looks whether a move has begun.
+const BEGUN_EVERY: Duration = Duration::from_millis(20);
 
 /// Most operations in a list.
 const LISTED: u32 = 200;
@@ -38,6 +43,7 @@ impl Plane {
                 Kind::Export => OperationKind::Export,
                 Kind::Import => OperationKind::Import,
                 Kind::Restore => OperationKind::Restore,
+                Kind::Move => OperationKind::Move,
             },
             state: match facts.state {
                 Standing::Running => OperationState::Running,
@@ -205,5 +211,44 @@ impl Lifecycle for Plane {
             deleted_by: tombstone.deleted_by,
             evidence: tombstone.evidence,
         })
+    }
+
+    async fn relocate(&self, tenant: &TenantRef, to: Destination, operator: &str) -> Result<Tenant, Error> {
+        let id = self.find(tenant)?.id.clone();
+        let to = tenancy::Destination {
+            cluster: to.cluster,
+            lane: to.lane.map(|lane| match lane {
+                LaneKind::Own => tenancy::LaneKind::Own,
+                LaneKind::Shared => tenancy::LaneKind::Shared,
+            }),
+        };
+        let mut running = tokio::spawn({
+            let (directory, id, operator) = (self.directory.clone(), id.clone(), operator.to_owned());
+            async move { directory.relocate_tenant(&id, to, &operator).await }
+        });
+        // Until it has begun, its end is the answer; from then on, its operation is.
+        loop {
+            let ended = tokio::time::timeout(BEGUN_EVERY, &mut running).await;
+            match ended {
+                Ok(ended) => {
+                    ended
+                        .map_err(|panic| Error::Internal(Box::new(panic)))?
+                        .map_err(refuse)?;
+                    return self.changed(&id);
+                }
+                Err(_) => {
+                    let operation = self.directory.running_operation(&id).await.map_err(refuse)?;
+                    if operation.is_some_and(|operation| operation.kind == Kind::Move) {
+                        return self.changed(&id);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn cancel_move(&self, tenant: &TenantRef) -> Result<Tenant, Error> {
+        let id = self.find(tenant)?.id.clone();
+        self.directory.cancel_move(&id).await.map_err(refuse)?;
+        self.changed(&id)
     }
 }

@@ -20,6 +20,7 @@ pub(crate) async fn services(client: &Client, folder: &Path) -> Result<()> {
             // Whoever develops a service changes it as they like.
             "allow_breaking": true,
             "allow_new_asks": true,
+            "force_migration": true,
         });
         let path = format!("/api/control/services/{name}/releases");
         let release = client

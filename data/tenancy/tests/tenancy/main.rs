@@ -10,6 +10,7 @@ mod delete;
 mod installed;
 mod operations;
 mod releases;
+mod relocate;
 mod restore;
 mod retention;
 mod settings;

@@ -10,11 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use terrace_data_embedded::testing::Scratch;
 use terrace_data_tenancy::{
-    Directory, Error, Kind, NewImport, NewRestore, Rename, Standing, State, Step,
-    testing::{TestHooks, World, new_tenant},
+    Destination, Directory, Error, Kind, LaneKind, NewImport, NewRestore, Rename, Standing, State, Step,
+    testing::{MOVABLE, TestHooks, World, new_tenant, second},
 };
-use terrace_ground_ids::TenantId;
+use terrace_ground_ids::{ClusterName, TenantId};
 
 /// Steps at which a crash is possible; `None`: no crash.
 const STEPS: usize = Step::ALL.len() * 2;
@@ -34,6 +35,8 @@ impl Dice {
 
 struct Walk {
     world: World,
+    /// The other server.
+    other: Scratch,
     dice: Dice,
     /// What should be there: by id, the state of the settled ones.
     known: BTreeMap<TenantId, State>,
@@ -45,14 +48,17 @@ struct Walk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_random_walk_with_crashes_leaves_no_tenant_that_cannot_be_explained_and_finished() {
     for seed in [1, 20_261_122, 0x7e22_ace5] {
-        let world = World::with(|config| {
+        let world = World::on(Scratch::with_settings(&MOVABLE).await, |config| {
             config.spares = 2;
             config.lane_tenants_max = 3;
         })
         .await;
+        let other = Scratch::with_settings(&MOVABLE).await;
+        world.add_second(&other).await;
         world.three_services().await;
         let mut walk = Walk {
             world,
+            other,
             dice: Dice(seed),
             known: BTreeMap::new(),
             deleted: BTreeSet::new(),
@@ -82,9 +88,9 @@ impl Walk {
             count => tenants.get(self.dice.roll(count)).cloned(),
         };
         let choice = if tenants.len() < 4 {
-            self.dice.roll(10)
+            self.dice.roll(14)
         } else {
-            2 + self.dice.roll(8)
+            2 + self.dice.roll(12)
         };
         let outcome = match (choice, tenant) {
             (0 | 1, _) | (_, None) => {
@@ -127,6 +133,24 @@ impl Walk {
                 self.note(format!("restore {id}, stop {stop_after:?}"));
                 self.restore(&node, &id).await
             }
+            (9 | 10, Some(id)) => {
+                let to = [node.first_cluster(), second()][self.dice.roll(2)].clone();
+                self.note(format!("move {id} to {to}, stop {stop_after:?}"));
+                node.move_tenant(&id, &to, "walk").await
+            }
+            (12, Some(id)) => {
+                let lane = [LaneKind::Own, LaneKind::Shared][self.dice.roll(2)];
+                self.note(format!("lane of {id}: {lane:?}, stop {stop_after:?}"));
+                let to = Destination {
+                    cluster: None,
+                    lane: Some(lane),
+                };
+                node.relocate_tenant(&id, to, "walk").await
+            }
+            (11, Some(id)) => {
+                self.note(format!("cancel the move of {id}"));
+                node.cancel_move(&id).await
+            }
             (_, Some(_)) => {
                 self.note(format!("import, stop {stop_after:?}"));
                 self.import(&node).await
@@ -144,6 +168,7 @@ impl Walk {
                     | Error::Buried(_)
                     | Error::Archive(_)
                     | Error::Limit(_)
+                    | Error::Lag(_)
             );
             assert!(expected, "{error:?}\n{}", self.story());
         }
@@ -226,12 +251,15 @@ impl Walk {
                 }
                 (State::Deleting, Some(operation)) => operation.kind == Kind::Delete,
                 (State::Active, Some(operation)) => {
-                    matches!(operation.kind, Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore)
+                    matches!(
+                        operation.kind,
+                        Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore | Kind::Resume | Kind::Move
+                    )
                 }
                 (State::Suspended, Some(operation)) => {
                     matches!(
                         operation.kind,
-                        Kind::Suspend | Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore
+                        Kind::Suspend | Kind::Rename | Kind::Plan | Kind::Export | Kind::Restore | Kind::Move
                     )
                 }
                 _ => false,
@@ -295,38 +323,95 @@ impl Walk {
                 "SELECT abs(coalesce((SELECT sum(tenants) FROM terrace.lane), 0)::bigint - (SELECT count(*) FROM terrace.tenant) - (SELECT count(*) FROM terrace.spare))",
             ),
             (
-                "a schema is nobody's",
-                "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 't\\_%' AND left(nspname, 10) NOT IN (SELECT id FROM terrace.tenant UNION SELECT tenant FROM terrace.spare)",
-            ),
-            (
-                "a role is nobody's",
-                "SELECT count(*) FROM pg_roles WHERE rolname LIKE 't\\_%' AND left(rolname, 10) IN (SELECT tenant FROM terrace.tombstone)",
-            ),
-            (
                 "a slug is not its tenant's",
                 "SELECT count(*) FROM terrace.tenant t FULL JOIN (SELECT * FROM terrace.slug WHERE held_until IS NULL) s ON s.slug = t.slug AND s.tenant = t.id WHERE t.id IS NULL OR s.slug IS NULL",
-            ),
-            (
-                "a stream is on hold that should not be, or the other way round",
-                "SELECT count(*) FROM terrace.tenant t JOIN terrace_events.stream s ON s.tenant_id = t.id WHERE s.paused <> (t.state = 'suspended')",
-            ),
-            (
-                "a tenant has not all of its schemas",
-                "SELECT count(*) FROM terrace.tenant t WHERE (SELECT count(*) FROM terrace_events.principal p WHERE p.tenant_id = t.id AND p.ready_at IS NOT NULL) <> 3",
-            ),
-            (
-                "something of a deleted tenant is left",
-                "SELECT count(*) FROM terrace.tombstone d WHERE EXISTS (SELECT FROM terrace_events.principal WHERE tenant_id = d.tenant) OR EXISTS (SELECT FROM terrace_events.stream WHERE tenant_id = d.tenant) OR EXISTS (SELECT FROM terrace.slug WHERE tenant = d.tenant)",
             ),
         ];
         for (law, sql) in laws {
             assert_eq!(self.world.count(sql).await, 0, "{law}\n{}", self.story());
         }
+        self.one_story_of(&self.world.directory.first_cluster()).await;
+        self.one_story_of(&second()).await;
         assert!(
             !self.deleted.is_empty() && !self.known.is_empty(),
             "the walk went nowhere\n{}",
             self.story()
         );
+    }
+
+    /// What is on a cluster is of the tenants that live there, and all of it is there.
+    async fn one_story_of(&self, cluster: &ClusterName) {
+        let admin = self.world.admin().await;
+        let sql = "SELECT t.id, t.state FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane WHERE l.cluster = $1
+                   UNION ALL SELECT s.tenant, 'spare' FROM terrace.spare s JOIN terrace.lane l ON l.id = s.lane WHERE l.cluster = $1";
+        let rows = admin.query(sql, &[&cluster.as_str()]).await.unwrap();
+        let of = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+            let rows = rows.iter().filter(|row| wanted(row.get(1)));
+            rows.map(|row| row.get(0)).collect()
+        };
+        let all = of(&|_| true);
+        let tenants = of(&|state| state != "spare");
+        let suspended = of(&|state| state == "suspended");
+        let server = match *cluster == second() {
+            true => self.other.admin().await,
+            false => admin,
+        };
+        let laws = [
+            (
+                "a schema is nobody's",
+                "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 't\\_%' AND left(nspname, 10) <> ALL($1)",
+                &all,
+            ),
+            (
+                "a role is nobody's",
+                "SELECT count(*) FROM pg_roles WHERE rolname LIKE 't\\_%' AND left(rolname, 10) <> ALL($1)",
+                &all,
+            ),
+            (
+                "a stream is nobody's",
+                "SELECT count(*) FROM terrace_events.stream WHERE tenant_id <> ALL($1)",
+                &all,
+            ),
+            (
+                "a job is nobody's",
+                "SELECT count(*) FROM (SELECT tenant_id FROM terrace_events.job UNION ALL SELECT tenant_id FROM terrace_events.pending) j WHERE tenant_id <> ALL($1)",
+                &all,
+            ),
+            (
+                "a principal is nobody's",
+                "SELECT count(*) FROM terrace_events.principal WHERE tenant_id <> ALL($1)",
+                &all,
+            ),
+            (
+                "a ledger is nobody's",
+                "SELECT count(*) FROM terrace.migration WHERE left(schema, 10) <> ALL($1)",
+                &all,
+            ),
+            (
+                "a stream is on hold that should not be, or the other way round",
+                "SELECT count(*) FROM terrace_events.stream WHERE paused <> (tenant_id = ANY($1))",
+                &suspended,
+            ),
+            (
+                "a tenant has not all of its schemas",
+                "SELECT count(*) FROM unnest($1::text[]) t WHERE (SELECT count(*) FROM terrace_events.principal p WHERE p.tenant_id = t AND p.ready_at IS NOT NULL) <> 3",
+                &tenants,
+            ),
+            (
+                "another lane than one may act for a tenant",
+                "SELECT count(*) FROM terrace_events.principal p WHERE p.tenant_id = ANY($1) AND (SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles l ON l.oid = m.member WHERE r.rolname = p.role AND l.rolname LIKE 'lane\\_%') <> 1",
+                &tenants,
+            ),
+            (
+                "something of a move is left",
+                "SELECT (SELECT count(*) FROM pg_subscription) + (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM terrace_events.mark) + (SELECT count(*) FROM unnest($1::text[]) WHERE false)",
+                &all,
+            ),
+        ];
+        for (law, sql, ids) in laws {
+            let count: i64 = server.query_one(sql, &[ids]).await.unwrap().get(0);
+            assert_eq!(count, 0, "{law} on {cluster}\n{}", self.story());
+        }
     }
 
     fn note(&mut self, line: String) {
