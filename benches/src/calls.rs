@@ -65,7 +65,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let per_call = |deep: Duration, alone: Duration| deep.saturating_sub(alone).as_secs_f64() * 1e6 / f64::from(DEPTH);
     let (ours, theirs) = (per_call(deep.0, alone.0), per_call(peer_deep.0, peer_alone.0));
     Ok(vec![Figure {
-        what: "a call between services (a quarter of what four nested calls add to a request), p50",
+        what: "a call between services (a quarter of what four nested calls add to a request), p50".to_owned(),
         ours: format!("{ours:.0} µs"),
         peer: format!("native programs, HTTP on loopback: {theirs:.0} µs"),
         ratio: format!("{:.2}x", theirs / ours),

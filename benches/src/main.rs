@@ -4,8 +4,8 @@
 //! us (A B A B), on the same cores as the load generator, and the median of the rounds is taken.
 
 mod calls;
+mod data;
 mod gauntlet;
-mod lifecycle;
 mod load;
 mod machine;
 mod migration;
@@ -23,7 +23,7 @@ use anyhow::{Result, bail};
 
 /// One line of the table.
 pub(crate) struct Figure {
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) ours: String,
     pub(crate) peer: String,
     pub(crate) ratio: String,
@@ -43,12 +43,13 @@ fn main() -> Result<()> {
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
         return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
     }
-    let known = [
+    let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    let arguments: Vec<String> = arguments.into_iter().filter(|argument| argument != "--quick").collect();
+    let mut known = vec![
         "task",
         "sandbox",
         "calls",
         "tenants",
-        "lifecycle",
         "migration",
         "moves",
         "rest",
@@ -56,6 +57,7 @@ fn main() -> Result<()> {
         "releases",
         "starts",
     ];
+    known.extend(data::NAMES);
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         bail!("there is no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -75,9 +77,6 @@ fn main() -> Result<()> {
         if wanted("tenants") {
             figures.extend(tenants::measure().await?);
         }
-        if wanted("lifecycle") {
-            figures.extend(lifecycle::measure().await?);
-        }
         if wanted("migration") {
             figures.extend(migration::measure().await?);
         }
@@ -95,6 +94,15 @@ fn main() -> Result<()> {
         }
         if wanted("starts") {
             figures.extend(starts::measure().await?);
+        }
+        if data::NAMES.into_iter().any(wanted) {
+            let wanted = data::Wanted {
+                overhead: wanted("data-overhead"),
+                neighbours: wanted("data-neighbours"),
+                tenants: wanted("data-tenants"),
+                is_quick,
+            };
+            figures.extend(data::measure(&wanted).await?);
         }
         anyhow::Ok(())
     })?;

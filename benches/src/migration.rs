@@ -69,7 +69,8 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
             what: match round {
                 0 => "migrate 1,000 tenants, two ALTERs",
                 _ => "migrate 10,000 tenants, two ALTERs",
-            },
+            }
+            .to_owned(),
             ours: format!(
                 "{:.1} s, {:.2} ms each; again, with nothing to do: {:.2} s",
                 took.as_secs_f64(),

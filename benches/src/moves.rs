@@ -22,12 +22,12 @@ const ROWS: usize = 20_000;
 const MOVES: usize = 20;
 
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
-    let world = World::on(Scratch::alone_with(&MOVABLE).await, |config| {
+    let world = World::on(Scratch::with_settings(&MOVABLE).await, |config| {
         config.move_pause_max_ms = 5_000;
         config.move_lag_max_ms = 1_000;
     })
     .await;
-    let other = Scratch::alone_with(&MOVABLE).await;
+    let other = Scratch::with_settings(&MOVABLE).await;
     world.add_second(&other).await;
     world.three_services().await;
     let tenant = world.tenant("moving").await;
@@ -125,7 +125,7 @@ fn figure(what: &'static str, mut took: Vec<Duration>) -> Figure {
     let (p50, p99) = quantiles(&mut took);
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     Figure {
-        what,
+        what: what.to_owned(),
         ours: format!(
             "p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms",
             ms(p50),

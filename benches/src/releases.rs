@@ -80,8 +80,8 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
             p99.as_secs_f64() * 1e3
         )
     };
-    let row = |what, ours| Figure {
-        what,
+    let row = |what: &str, ours| Figure {
+        what: what.to_owned(),
         ours,
         peer: "none in this run".to_owned(),
         ratio: "-".to_owned(),

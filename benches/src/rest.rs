@@ -19,7 +19,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     );
     let mib = |kib: u64| format!("{:.0} MiB", kib as f64 / 1024.0);
     Ok(vec![Figure {
-        what: "memory at rest, two tenants, three services, two sites",
+        what: "memory at rest, two tenants, three services, two sites".to_owned(),
         ours: format!("edge {}, node {}, PostgreSQL {}", mib(edge), mib(node), mib(database)),
         peer: "none in this run".to_owned(),
         ratio: "-".to_owned(),
@@ -102,7 +102,7 @@ pub(crate) async fn measure_many() -> Result<Vec<Figure>> {
     let mib = |kib: u64| kib as f64 / 1024.0;
     Ok(vec![
         Figure {
-            what: "memory of a node at rest: 10,000 tenants",
+            what: "memory of a node at rest: 10,000 tenants".to_owned(),
             ours: format!(
                 "{:.0} MiB with {services} services, {:.0} MiB with two tenants",
                 mib(at_rest),
@@ -112,7 +112,7 @@ pub(crate) async fn measure_many() -> Result<Vec<Figure>> {
             ratio: "-".to_owned(),
         },
         Figure {
-            what: "memory of a node with 1,000 idle instances of 1,000 tenants",
+            what: "memory of a node with 1,000 idle instances of 1,000 tenants".to_owned(),
             ours: format!(
                 "{:.0} MiB, {:.0} KiB an instance",
                 mib(live),

@@ -45,19 +45,19 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let (serve_reused, ratio_reused) = serve(&reused);
     let mut figures = vec![
         Figure {
-            what: "an empty request, instance reused inside the tenant, all limits on",
+            what: "an empty request, instance reused inside the tenant, all limits on".to_owned(),
             ours: reused[0].describe(),
             peer: format!("native axum: {}", reused[1].describe()),
             ratio: reused[0].ratio(&reused[1]),
         },
         Figure {
-            what: "the same",
+            what: "the same".to_owned(),
             ours: reused[0].describe(),
             peer: serve_reused,
             ratio: ratio_reused,
         },
         Figure {
-            what: "an empty request, fresh instance each, all limits on",
+            what: "an empty request, fresh instance each, all limits on".to_owned(),
             ours: fresh[0].describe(),
             peer: serve_fresh,
             ratio: ratio_fresh,
@@ -131,13 +131,13 @@ async fn instances() -> Result<Vec<Figure>> {
     let (added_fresh, added_first) = (added(&mut took_fresh), added(&mut took_first));
     Ok(vec![
         Figure {
-            what: "one request in a fresh instance of an axum component, engine only",
+            what: "one request in a fresh instance of an axum component, engine only".to_owned(),
             ours: micros(&mut took_fresh),
             peer: format!("in a reused one: {reused}"),
             ratio: added_fresh,
         },
         Figure {
-            what: "the first request ever of a tenant, engine only",
+            what: "the first request ever of a tenant, engine only".to_owned(),
             ours: micros(&mut took_first),
             peer: format!("in a reused one: {reused}"),
             ratio: added_first,

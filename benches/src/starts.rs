@@ -56,7 +56,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let (p50, p99) = quantiles(&mut took);
     let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
     Ok(vec![Figure {
-        what: "process start to first answer, 100 services beside the product's three",
+        what: "process start to first answer, 100 services beside the product's three".to_owned(),
         ours: format!("p50 {}, p99 {}; the first {}", ms(p50), ms(p99), ms(cold)),
         peer: "none in this run".to_owned(),
         ratio: "-".to_owned(),

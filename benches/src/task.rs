@@ -62,13 +62,13 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     };
     Ok(vec![
         Figure {
-            what: "create a task: edge, gateway, sandbox, database, event",
+            what: "create a task: edge, gateway, sandbox, database, event".to_owned(),
             ours: edge.describe(),
             peer: format!("native axum + deadpool, no event: {}", native.describe()),
             ratio: edge.ratio(&native),
         },
         Figure {
-            what: "the same without the edge",
+            what: "the same without the edge".to_owned(),
             ours: node.describe(),
             peer: format!("the same: {}", native.describe()),
             ratio: node.ratio(&native),

@@ -31,7 +31,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
         p99.as_secs_f64() * 1e3
     );
     Ok(vec![Figure {
-        what: "create a tenant: three services, by the API",
+        what: "create a tenant: three services, by the API".to_owned(),
         ours,
         peer: "none in this run".to_owned(),
         ratio: "-".to_owned(),

@@ -1,11 +1,16 @@
 //! Law (b): a service that panics, loops for ever or allocates without end costs that request only.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
+use data_encoding::BASE64;
 use http::{Method, StatusCode};
-use terrace_tests_harness::{Answer, Client, Part, Session};
+use serde_json::{Value, json};
+use terrace_tests_harness::{Answer, Client, Part, Session, bundles};
 
-use crate::stage::hostile;
+use crate::stage::{hostile, hostile_with};
 
 async fn attack(client: &Client, session: &Session, path: &str) -> Answer {
     client.call(session, Method::POST, path, None).await.unwrap()
@@ -113,4 +118,79 @@ async fn every_attack_of_the_gauntlet_ends_by_its_limit() {
         assert!(victim.status.is_success(), "after {attack}: {}", victim.body);
     }
     assert_eq!(terrace.pid(Part::Node).unwrap(), before, "the node died");
+}
+
+/// Serves the gauntlet with some of its limits far away.
+async fn without(client: &Client, limits: &[&str]) {
+    let folder = bundles("hostile").join("gauntlet");
+    let mut manifest = fs::read_to_string(folder.join("service.toml")).unwrap();
+    for limit in limits {
+        let kept: Vec<&str> = manifest.lines().filter(|line| !line.starts_with(limit)).collect();
+        let far = match *limit {
+            "memory_mib" => 1_024,
+            "hostcall_mib" => 4_000,
+            "cpu_ms" => 60_000,
+            "wall_ms" => 600_000,
+            _ => 1_000_000,
+        };
+        manifest = format!("{}\n{limit} = {far}\n", kept.join("\n"));
+    }
+    let contract: Value = serde_json::from_slice(&fs::read(folder.join("openapi.json")).unwrap()).unwrap();
+    let body = json!({
+        "manifest": manifest, "contract": contract, "migrations": [],
+        "component": BASE64.encode(&fs::read(folder.join("service.wasm")).unwrap()),
+    });
+    let path = "/api/control/services/gauntlet/releases";
+    client
+        .control(Method::POST, path, Some(body))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+}
+
+/// Each line of the gauntlet is held by the limit that it names: with that limit far away, the same
+/// attack does not end like that. (The header bomb is not here: where `headers_kib` does not hold it, the
+/// most headers that a message can have does.)
+#[tokio::test]
+async fn without_its_limit_no_attack_ends_as_it_did() {
+    let far = "[engine.ceiling]\nmemory_mib = 1024\nhostcall_mib = 4000\nhandles = 1000000\nheaders_kib = 1000000\n";
+    let (terrace, client, ada, _) = hostile_with(far).await;
+    // Several limits hold the same attack one behind the other: the one before has to go first, and then
+    // the attack still ends as it did.
+    let cases: [(&[&str], &str, &str); 8] = [
+        (&["cpu_ms"], "loop", "service-cpu-limit"),
+        (&["cpu_ms"], "bulk-copy", "service-cpu-limit"),
+        (&["cpu_ms"], "log-flood", "service-cpu-limit"),
+        (&["wall_ms"], "sleep", "service-timeout"),
+        (&["memory_mib"], "memory", "service-memory-limit"),
+        (
+            &["headers_kib", "cpu_ms", "hostcall_mib"],
+            "list-bomb",
+            "service-failed",
+        ),
+        (&["handles", "headers_kib"], "fields", "service-failed"),
+        (&["handles"], "handles", "service-failed"),
+    ];
+    for (limits, attack, code) in cases {
+        without(&client, limits).await;
+        let path = format!("/api/gauntlet/{attack}");
+        // Twice what the limit of two seconds allows: who sleeps for ever is still asleep.
+        let answer = tokio::time::timeout(Duration::from_secs(4), client.get(&ada, &path)).await;
+        let ended = match &answer {
+            Ok(Ok(answer)) => answer.code().to_owned(),
+            Ok(Err(_)) => "broken off".to_owned(),
+            Err(_) => "not at all".to_owned(),
+        };
+        eprintln!("{attack} without {limits:?}: {ended}");
+        assert_ne!(ended, code, "{attack} without {limits:?} {}", terrace.logs());
+    }
+    for (limits, attack) in [
+        (&["headers_kib", "cpu_ms"][..], "list-bomb"),
+        (&["handles"][..], "fields"),
+    ] {
+        without(&client, limits).await;
+        let answer = client.get(&ada, &format!("/api/gauntlet/{attack}")).await.unwrap();
+        assert_eq!(answer.code(), "service-failed", "{attack} without {limits:?}");
+    }
 }

@@ -5,23 +5,12 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client as Http, rt::TokioExecutor};
 use serde_json::{Value, json};
-use terrace_tests_harness::{Client, Options, Part, Session, Terrace};
+use terrace_tests_harness::{Client, Part, Session, Terrace};
 
-use crate::wait::until;
-
-async fn start(config: &str) -> (Terrace, Client, Session, Session) {
-    let terrace = Terrace::start(Options {
-        hostile: true,
-        config: config.to_owned(),
-        ..Options::default()
-    })
-    .await
-    .unwrap();
-    let client = terrace.client();
-    let ada = client.sign_in("acme", "ada@acme.example").await.unwrap();
-    let gus = client.sign_in("globex", "gus@globex.example").await.unwrap();
-    (terrace, client, ada, gus)
-}
+use crate::{
+    stage::{hostile, hostile_with},
+    wait::until,
+};
 
 async fn files(client: &Client, session: &Session, calls: Value) -> String {
     let answer = client.post(session, "/api/hostile/files", calls).await.unwrap();
@@ -45,7 +34,7 @@ async fn browse(terrace: &Terrace, slug: &str, method: Method, link: &str, body:
 
 #[tokio::test]
 async fn a_file_is_its_tenants_and_outlives_the_node() {
-    let (mut terrace, client, ada, gus) = start("").await;
+    let (mut terrace, client, ada, gus) = hostile().await;
     // Nothing was written: there is no table yet, and nothing in it.
     let look = json!([{ "call": "get", "name": "a.txt" }, { "call": "list" }, { "call": "delete", "name": "a.txt" }]);
     assert_eq!(files(&client, &ada, look.clone()).await, "nothing; ; deleted");
@@ -86,7 +75,7 @@ async fn a_file_is_its_tenants_and_outlives_the_node() {
 
 #[tokio::test]
 async fn a_tenants_files_are_bounded() {
-    let (_terrace, client, ada, gus) = start("[blob]\nfile_mib = 1\ntenant_files = 3\ntenant_mib = 2\n").await;
+    let (_terrace, client, ada, gus) = hostile_with("[blob]\nfile_mib = 1\ntenant_files = 3\ntenant_mib = 2\n").await;
     let put = |name: &str, times: usize| json!([{ "call": "put", "name": name, "content": "x", "times": times }]);
     let said = files(&client, &ada, put("large", (1 << 20) + 1)).await;
     assert!(said.contains("Limit: a file has at most 1048576 bytes"), "{said}");
@@ -106,7 +95,7 @@ async fn a_tenants_files_are_bounded() {
 
 #[tokio::test]
 async fn a_link_opens_one_file_of_one_tenant_in_one_way_until_it_ends() {
-    let (terrace, client, ada, _) = start("[blob]\nfile_mib = 1\n").await;
+    let (terrace, client, ada, _) = hostile_with("[blob]\nfile_mib = 1\n").await;
     let made = files(
         &client,
         &ada,

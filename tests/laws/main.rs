@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod compute;
+mod conformity;
 mod durability;
 mod egress;
 mod files;

@@ -27,8 +27,10 @@ Terrace's own commands. Each is an alias in .cargo/config.toml.
   cargo verify [STEP ...]
       Exactly what CI runs, fastest first. With names of steps, only those.
 
-  cargo figures
-      Measures every figure that the README's table shows, each beside its peer.
+  cargo figures [FIGURE ...] [--quick]
+      Measures every figure that the README's table shows, each beside its peer. With names, only
+      those: task sandbox tenants rest many releases starts data-overhead data-neighbours data-tenants.
+      --quick: those of the data layer with 100 tenants instead of 10,000.
 
   cargo gauntlet [ATTACK ...]
       Runs every attack of tests/gauntlet against the sandbox while another tenant asks on, then

@@ -51,6 +51,12 @@ const CURL: Need = Need {
     packages: &["curl"],
     by_hand: "install curl",
 };
+const PGBOUNCER: Need = Need {
+    what: "PgBouncer (a peer of the figures)",
+    present: || on_path("pgbouncer"),
+    packages: &["pgbouncer"],
+    by_hand: "install PgBouncer so that `pgbouncer` is on the PATH",
+};
 
 /// What building and running needs.
 pub(crate) fn prepare() -> Result<()> {
@@ -64,7 +70,7 @@ pub(crate) fn prepare_browser() -> Result<()> {
 
 /// What the figures need besides.
 pub(crate) fn prepare_load() -> Result<()> {
-    install(&[WRK, CURL])
+    install(&[WRK, CURL, PGBOUNCER])
 }
 
 /// True when apt may be used: Debian or a child of it, as root.

@@ -53,12 +53,12 @@ impl Artefacts {
 
     /// The compiled component: from the disk when it is there, or compiled and put there. Takes
     /// seconds of CPU when it compiles; call it where blocking is fine.
-    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, Error> {
+    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8], sha256: &str) -> Result<Component, Error> {
         let Some(dir) = &self.dir else {
             self.compiled.fetch_add(1, Ordering::Relaxed);
             return Component::from_binary(engine, bytes).map_err(|error| Error::Compile(format!("{error:#}")));
         };
-        let path = dir.join(name(engine, &HEXLOWER.encode(&Sha256::digest(bytes))));
+        let path = dir.join(name(engine, sha256));
         if let Some(component) = self.load(engine, &path) {
             return Ok(component);
         }
@@ -77,10 +77,21 @@ impl Artefacts {
 
     /// The code of the component with this hash, when this installation has compiled it before.
     pub(crate) fn compiled_before(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        self.load(engine, &self.path(engine, sha256)?)
+    }
+
+    fn path(&self, engine: &Engine, sha256: &str) -> Option<PathBuf> {
         // A name that is no hash is nothing of ours, and might lead out of the folder.
         let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
         let dir = self.dir.as_ref().filter(|_| is_hash)?;
-        self.load(engine, &dir.join(name(engine, sha256)))
+        Some(dir.join(name(engine, sha256)))
+    }
+
+    /// Whether there is a file for the component with this hash. What is in it is only looked at when it
+    /// is loaded.
+    pub(crate) fn has(&self, engine: &Engine, sha256: &str) -> bool {
+        let path = self.path(engine, sha256);
+        path.is_some_and(|path| path.is_file())
     }
 
     /// How many components were compiled here.

@@ -9,10 +9,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
+use sha2::{Digest as _, Sha256};
 use terrace_compute_capability::{Accounts, Capability, Invocation, Logs};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{OnceCell, oneshot},
+    time::Instant,
+};
 use wasmtime::component::Component;
 use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
 
@@ -22,9 +27,9 @@ use crate::{
     artefact::Artefacts,
     body::Outbound,
     executor::Executor,
-    link::link,
+    link::{link, share},
     pool,
-    release::ServicePlace,
+    release::{Code, ServicePlace, Source},
     task::{Answer, Job},
     ticker::Ticker,
 };
@@ -93,20 +98,36 @@ impl Engine {
         load.await.map_err(|_| Error::Stopping)?
     }
 
-    /// The same for a component that this installation has compiled before, by its hash (SHA-256,
-    /// hexadecimal) alone: `spec.component` is not looked at. None when there is no code of it here,
-    /// or none that can be trusted; then [`Engine::load`] has to compile it.
+    /// A release of a component that this installation has compiled before, by its hash (SHA-256,
+    /// hexadecimal) alone: `spec.component` is not looked at. Its code is loaded with its first request,
+    /// or by [`Engine::prepare`]: a node with hundreds of services need not read all of them to begin.
+    /// None when there is no code of it here; then [`Engine::load`] has to compile it.
     ///
     /// # Errors
-    /// All of [`Error`] but those of compiling.
-    pub async fn load_compiled(&self, spec: ReleaseSpec, sha256: &str) -> Result<Option<Arc<Release>>, Error> {
+    /// [`Error::LimitTooHigh`], [`Error::UnknownCapability`].
+    pub fn find_compiled(&self, spec: ReleaseSpec, sha256: &str) -> Result<Option<Arc<Release>>, Error> {
         self.check_limits(&spec)?;
-        let (inner, sha256) = (self.0.clone(), sha256.to_owned());
-        let load = tokio::task::spawn_blocking(move || {
-            let component = inner.artefacts.compiled_before(&inner.wasm, &sha256);
-            component.map(|component| inner.link(&component, spec)).transpose()
-        });
-        load.await.map_err(|_| Error::Stopping)?
+        if !self.0.artefacts.has(&self.0.wasm, sha256) {
+            return Ok(None);
+        }
+        self.0.release(spec, sha256.to_owned(), OnceCell::new()).map(Some)
+    }
+
+    /// Loads a release's code, if it is not loaded.
+    ///
+    /// # Errors
+    /// [`Error::Artefact`] when what is there cannot be trusted, or is gone: it has to be compiled again.
+    pub async fn prepare(&self, release: &Arc<Release>) -> Result<(), Error> {
+        let load = || async {
+            let (inner, release) = (self.0.clone(), release.clone());
+            let load = tokio::task::spawn_blocking(move || {
+                let source = &release.source;
+                let component = inner.artefacts.compiled_before(&inner.wasm, &source.sha256);
+                inner.code(&component.ok_or(Error::Artefact)?, &source.capabilities)
+            });
+            load.await.map_err(|_| Error::Stopping)?
+        };
+        release.code.get_or_try_init(load).await.map(drop)
     }
 
     fn check_limits(&self, spec: &ReleaseSpec) -> Result<(), Error> {
@@ -129,6 +150,12 @@ impl Engine {
         invocation: Invocation,
         request: http::Request<Body>,
     ) -> Result<http::Response<Body>, Fault> {
+        if !release.code.initialized()
+            && let Err(error) = self.prepare(release).await
+        {
+            tracing::warn!(service = %invocation.service, release = %release.id(), "Cannot load a release's code: {error}");
+            return Err(Fault::Instantiate);
+        }
         let limits = release.limits();
         if u32::from(invocation.depth) > limits.call_depth {
             return Err(Fault::TooDeep);
@@ -220,12 +247,14 @@ impl Engine {
 
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
-        let component = self.artefacts.component(&self.wasm, &spec.component)?;
-        self.link(&component, spec)
+        let sha256 = HEXLOWER.encode(&Sha256::digest(&spec.component));
+        let component = self.artefacts.component(&self.wasm, &spec.component, &sha256)?;
+        let code = self.code(&component, &spec.capabilities)?;
+        self.release(spec, sha256, OnceCell::new_with(Some(code)))
     }
 
-    fn link(&self, component: &Component, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
-        let (pre, shared) = link(component, &spec.capabilities, &spec.grants, &self.capabilities)?;
+    fn code(&self, component: &Component, capabilities: &[String]) -> Result<Code, Error> {
+        let pre = link(component, capabilities, &self.capabilities)?;
         let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
         let kind = component.component_type();
         let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();
@@ -233,6 +262,11 @@ impl Inner {
         component
             .initialize_copy_on_write_image()
             .map_err(|error| Error::Compile(format!("{error:#}")))?;
+        Ok(Code { pre, imports })
+    }
+
+    fn release(&self, spec: ReleaseSpec, sha256: String, code: OnceCell<Code>) -> Result<Arc<Release>, Error> {
+        let shared = share(&spec.capabilities, &spec.grants, &self.capabilities)?;
         let facts = terrace_compute_capability::Release {
             id: spec.id,
             service: spec.service,
@@ -243,9 +277,12 @@ impl Inner {
         Ok(Arc::new(Release {
             facts: Arc::new(facts),
             isolation: spec.isolation,
-            pre,
+            code,
+            source: Source {
+                sha256,
+                capabilities: spec.capabilities,
+            },
             running: AtomicU32::new(0),
-            imports,
             retired: AtomicBool::new(false),
         }))
     }

@@ -34,6 +34,9 @@ pub enum Error {
     /// The component does not export `wasi:http/incoming-handler`.
     #[error("exports no wasi:http/incoming-handler: a service answers HTTP ({0})")]
     NoHandler(String),
+    /// Compiled code is gone, or cannot be trusted.
+    #[error("its compiled code is gone or was changed: it is compiled again")]
+    Artefact,
     /// The manifest asks for more than the operator allows.
     #[error("limits.{limit} is {asked}, and this node allows {allowed}")]
     LimitTooHigh {

@@ -15,7 +15,7 @@ use wasmtime_wasi_http::{
     p2::bindings::{Proxy, http::types::Scheme},
 };
 
-use crate::{Config, Release, body::Inbound, meter::Meter, task::Answer, turns::Turns};
+use crate::{Config, Release, body::Inbound, meter::Meter, release::Code, task::Answer, turns::Turns};
 
 /// Resources that a guest may keep between requests (its standard streams, a pollable). One that
 /// keeps more leaks, and is not used again.
@@ -74,7 +74,10 @@ impl Instance {
     ) -> wasmtime::Result<Self> {
         let tenant = invocation.tenant.id.clone();
         let guest = Guest::new(release.facts.clone(), invocation, around.logs.clone());
-        let mut store = Store::new(release.pre.engine(), guest);
+        let Some(Code { pre, .. }) = release.code.get() else {
+            wasmtime::bail!("the code of {release:?} is not loaded");
+        };
+        let mut store = Store::new(pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         let limits = release.limits();
         store.set_hostcall_fuel(limits.hostcall_bytes());
@@ -104,7 +107,7 @@ impl Instance {
                 ))
             }
         });
-        let proxy = release.pre.instantiate_async(&mut store).await?;
+        let proxy = pre.instantiate_async(&mut store).await?;
         Ok(Self {
             store,
             proxy,

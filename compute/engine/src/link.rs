@@ -7,30 +7,30 @@ use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::Error;
 
+/// What the granted capabilities leave for their host functions, and what the manifest grants to them.
+pub(crate) fn share(granted: &[String], grants: &Shared, known: &[Arc<dyn Capability>]) -> Result<Shared, Error> {
+    let mut shared = grants.clone();
+    for name in granted {
+        find(name, known)?.share(&mut shared);
+    }
+    Ok(shared)
+}
+
 /// Links a component. Done once per load of a release, never per request.
 pub(crate) fn link(
     component: &Component,
     granted: &[String],
-    grants: &Shared,
     known: &[Arc<dyn Capability>],
-) -> Result<(InstancePre<Guest>, Shared), Error> {
+) -> Result<InstancePre<Guest>, Error> {
     let engine = component.engine();
     let mut linker = Linker::<Guest>::new(engine);
-    let mut shared = grants.clone();
     let failed = |error: wasmtime::Error| Error::Link(format!("{error:#}"));
 
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
     Request.link(&mut linker).map_err(failed)?;
     for name in granted {
-        let Some(capability) = known.iter().find(|capability| capability.name() == name) else {
-            return Err(Error::UnknownCapability {
-                name: name.clone(),
-                nearest: nearest(name, known),
-            });
-        };
-        capability.link(&mut linker).map_err(failed)?;
-        capability.share(&mut shared);
+        find(name, known)?.link(&mut linker).map_err(failed)?;
     }
 
     for (import, _) in component.component_type().imports(engine) {
@@ -47,8 +47,15 @@ pub(crate) fn link(
             });
         }
     }
-    let pre = linker.instantiate_pre(component).map_err(failed)?;
-    Ok((pre, shared))
+    linker.instantiate_pre(component).map_err(failed)
+}
+
+fn find<'a>(name: &str, known: &'a [Arc<dyn Capability>]) -> Result<&'a Arc<dyn Capability>, Error> {
+    let found = known.iter().find(|capability| capability.name() == name);
+    found.ok_or_else(|| Error::UnknownCapability {
+        name: name.to_owned(),
+        nearest: nearest(name, known),
+    })
 }
 
 /// The known word that a typing error is most likely to have come from.

@@ -8,6 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use terrace_compute_capability::{Guest, Isolation, Limits, Shared};
 use terrace_ground_ids::{ReleaseId, ServiceName};
+use tokio::sync::OnceCell;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 /// What is needed to load a release. All of it comes from the manifest and the upload.
@@ -37,12 +38,27 @@ pub struct ReleaseSpec {
 pub struct Release {
     pub(crate) facts: Arc<terrace_compute_capability::Release>,
     pub(crate) isolation: Isolation,
-    pub(crate) pre: ProxyPre<Guest>,
+    /// Empty until its code is loaded.
+    pub(crate) code: OnceCell<Code>,
+    /// Where the code is to be had.
+    pub(crate) source: Source,
     /// Requests that run, of all tenants.
     pub(crate) running: AtomicU32,
-    pub(crate) imports: Vec<String>,
     /// Set once: from then on no instance of it waits for another request.
     pub(crate) retired: AtomicBool,
+}
+
+/// What is loaded of a release.
+pub(crate) struct Code {
+    pub(crate) pre: ProxyPre<Guest>,
+    pub(crate) imports: Vec<String>,
+}
+
+/// What code is made of.
+pub(crate) struct Source {
+    /// Of the component, in hexadecimal.
+    pub(crate) sha256: String,
+    pub(crate) capabilities: Vec<String>,
 }
 
 impl Release {
@@ -61,9 +77,15 @@ impl Release {
         &self.facts.limits
     }
 
-    /// The interfaces that its component imports, with their versions.
+    /// The interfaces that its component imports, with their versions; none of a release whose code is
+    /// not loaded yet.
     pub fn imports(&self) -> &[String] {
-        &self.imports
+        self.code.get().map_or(&[], |code| &code.imports)
+    }
+
+    /// Whether its manifest lists a capability.
+    pub fn is_granted(&self, capability: &str) -> bool {
+        self.source.capabilities.iter().any(|listed| listed == capability)
     }
 
     pub(crate) fn is_retired(&self) -> bool {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 use terrace_compute_capability::Caller;
@@ -14,6 +14,8 @@ use terrace_ground_token::{Claims, Error, Keys};
 
 /// The cookie that carries a member's token. `__Host-`: only this host set it, over a secure channel.
 pub const SESSION_COOKIE: &str = "__Host-session";
+/// The one that carries what gets a new token.
+const REFRESH_COOKIE: &str = "__Host-refresh";
 
 /// What a token says, and the caller that services are told.
 type Verified = (Arc<Claims>, Arc<Caller>);
@@ -88,6 +90,38 @@ pub fn bearer_or_cookie(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
+/// Takes the tokens out of what a service sees: it is told who asks, and could be them with their token.
+/// The refresh token stays for the one that gives tokens out (`keeps_refresh`), a bearer that is not
+/// ours (`is_known`: somebody was found by it) for whoever it is meant for.
+pub(crate) fn hide_tokens(headers: &mut HeaderMap, is_known: bool, keeps_refresh: bool) {
+    let is_bearer = |value: &HeaderValue| value.as_bytes().starts_with(b"Bearer ");
+    if is_known && headers.get(header::AUTHORIZATION).is_some_and(is_bearer) {
+        headers.remove(header::AUTHORIZATION);
+    }
+    let is_hidden = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default().trim();
+        name == SESSION_COOKIE || (name == REFRESH_COOKIE && !keeps_refresh)
+    };
+    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else {
+        return;
+    };
+    let mut kept = Vec::new();
+    for line in lines.iter() {
+        // What is no text holds no token of ours, and nothing that a service could read.
+        let pairs = line.to_str().unwrap_or_default().split(';');
+        kept.extend(
+            pairs
+                .filter(|pair| !is_hidden(pair) && !pair.trim().is_empty())
+                .map(str::trim),
+        );
+    }
+    let kept = (!kept.is_empty()).then(|| HeaderValue::from_str(&kept.join("; ")));
+    match kept {
+        Some(Ok(kept)) => drop(lines.insert(kept)),
+        _ => drop(lines.remove_entry_mult()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +158,42 @@ mod tests {
             callers.identify(&headers, "t_aaaaaaaa", 160).unwrap_err(),
             Code::TokenExpired
         );
+    }
+
+    #[test]
+    fn a_service_sees_no_token_and_everything_else() {
+        let seen = |cookies: &[&str], authorization: Option<&str>, is_known, keeps_refresh| {
+            let mut headers = HeaderMap::new();
+            for line in cookies {
+                headers.append(header::COOKIE, line.parse().unwrap());
+            }
+            if let Some(value) = authorization {
+                headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            hide_tokens(&mut headers, is_known, keeps_refresh);
+            let text = |name| {
+                let values = headers.get_all(name).iter();
+                values
+                    .map(|value| value.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            };
+            (text(header::COOKIE), text(header::AUTHORIZATION))
+        };
+        let all = "theme=dark; __Host-session=a.b.c;__Host-refresh=r; lang=de";
+        assert_eq!(seen(&[all], None, true, false).0, ["theme=dark; lang=de"]);
+        assert_eq!(
+            seen(&[all], None, false, true).0,
+            ["theme=dark; __Host-refresh=r; lang=de"]
+        );
+        assert_eq!(
+            seen(&["__Host-session=a", " __Host-session = b", "x=1"], None, true, false).0,
+            ["x=1"]
+        );
+        assert_eq!(seen(&["__Host-session=a"], None, true, false).0, [""; 0]);
+        // A webhook's own key is for the service; a token that says who asks is not.
+        assert_eq!(seen(&[], Some("Bearer own"), false, false).1, ["Bearer own"]);
+        assert_eq!(seen(&[], Some("Bearer ours"), true, false).1, [""; 0]);
+        assert_eq!(seen(&[], Some("Basic eDp5"), true, false).1, ["Basic eDp5"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tracing::warn;
 use crate::{
     answer::problem_response,
     body::{self, Body},
-    callers::Callers,
+    callers::{Callers, hide_tokens},
     origin::cross_site,
     routes::{Deployed, Found, Services},
     tenants::{TenantState, Tenants, host_label},
@@ -237,6 +237,12 @@ impl Gateway {
             deployed,
             caller,
         } = run;
+        let mut head = head;
+        hide_tokens(
+            head.headers_mut(),
+            caller.is_some(),
+            deployed.release.is_granted("token"),
+        );
         let invocation = self.invocation(&arrival, &deployed, caller);
         let method = head.method().clone();
         let path = head.uri().path().to_owned();

@@ -57,7 +57,7 @@ impl Scratch {
             match slot.upgrade() {
                 Some(server) => server,
                 None => {
-                    let server = Arc::new(Server::start(&[]).await);
+                    let server = Arc::new(Server::start(Vec::new()).await);
                     *slot = Arc::downgrade(&server);
                     server
                 }
@@ -68,12 +68,21 @@ impl Scratch {
 
     /// A database on a server of its own, for a test that stops it or looks at all of it.
     pub async fn alone() -> Self {
-        Self::on(Arc::new(Server::start(&[]).await)).await
+        Self::with_settings(&[]).await
     }
 
-    /// The same, with settings of `postgresql.conf`.
-    pub async fn alone_with(settings: &[(&str, &str)]) -> Self {
-        Self::on(Arc::new(Server::start(settings).await)).await
+    /// The same, with further settings of PostgreSQL, which win over those of tests: for a measurement,
+    /// which needs more memory and connections than a test.
+    pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::on(Arc::new(Server::start(settings.collect()).await)).await
+    }
+
+    /// Another database on the same server.
+    pub async fn another_database(&self) -> Self {
+        Self::on(Arc::clone(&self.server)).await
     }
 
     async fn on(server: Arc<Server>) -> Self {
@@ -110,10 +119,11 @@ impl Scratch {
         text.push_str(&format!("primary_conninfo = '{follow}'\n"));
         std::fs::write(&settings, text).expect("write postgresql.auto.conf");
         self.start().await;
-        let postgres = Postgres::start(config(&directory, &self.server.settings), &|_| {})
+        let settings = self.server.settings.clone();
+        let postgres = Postgres::start(config(&directory, &settings), &|_| {})
             .await
             .expect("start the standby");
-        let server = Arc::new(Server::of(directory, self.server.settings.clone(), postgres).await);
+        let server = Arc::new(Server::of(directory, settings, postgres).await);
         let connection = Connection {
             database: self.connection.database.clone(),
             ..server.connection.clone()
@@ -201,11 +211,7 @@ fn config(directory: &Path, settings: &[(String, String)]) -> Config {
     reason = "a test that has no database fails here, with the reason"
 )]
 impl Server {
-    async fn start(settings: &[(&str, &str)]) -> Self {
-        let settings: Vec<(String, String)> = settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+    async fn start(settings: Vec<(String, String)>) -> Self {
         let temporary = std::env::temp_dir();
         let directory = temporary.join(format!("terrace-scratch-{}-{}", std::process::id(), nonce()));
         std::fs::create_dir_all(&directory).expect("create a scratch directory");
@@ -217,7 +223,7 @@ impl Server {
             .await
             .expect("start a scratch server");
         let postgres = if is_first {
-            keep_template(postgres, &directory, &template, &settings).await
+            keep_template(postgres, &directory, &settings, &template).await
         } else {
             postgres
         };
@@ -312,8 +318,8 @@ fn copy(template: &Path, directory: &Path) -> bool {
 async fn keep_template(
     postgres: Postgres,
     directory: &Path,
-    template: &Path,
     settings: &[(String, String)],
+    template: &Path,
 ) -> Postgres {
     postgres.stop().await.expect("stop the first scratch server");
     let unfinished = template.with_extension(format!("{}-{}", std::process::id(), nonce()));
@@ -327,13 +333,11 @@ async fn keep_template(
     if !copied.is_ok_and(|status| status.success()) || std::fs::rename(&unfinished, template).is_err() {
         drop(std::fs::remove_dir_all(&unfinished));
     }
-    tokio::time::timeout(
-        Duration::from_secs(60),
-        Postgres::start(config(directory, settings), &|_| {}),
-    )
-    .await
-    .expect("the scratch server starts in time")
-    .expect("start the scratch server again")
+    let started = Postgres::start(config(directory, settings), &|_| {});
+    tokio::time::timeout(Duration::from_secs(60), started)
+        .await
+        .expect("the scratch server starts in time")
+        .expect("start the scratch server again")
 }
 
 fn nonce() -> String {

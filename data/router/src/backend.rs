@@ -133,6 +133,16 @@ impl Backend {
             && self.born.elapsed() < Duration::from_secs(config.backend_age_max_s)
     }
 
+    /// Whether this route was served here, not long ago: its tables are known and its statements kept.
+    pub(crate) fn has_served(&self, route: u64) -> bool {
+        self.prepared.contains(&Key::Role(route))
+    }
+
+    /// How many tables were opened here.
+    pub(crate) fn relations(&self) -> usize {
+        self.relations.len()
+    }
+
     /// Whether the server has closed it, or has said something while nobody asked: both mean that
     /// it must not be used. Costs no system call when nothing has happened.
     pub(crate) fn is_alive(&self) -> bool {

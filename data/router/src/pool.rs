@@ -54,7 +54,7 @@ impl LanePool {
         }
     }
 
-    /// A connection: an idle one, best the one that served this route last, or a new one. Waits for
+    /// A connection: an idle one, best one that served this route before, or a new one. Waits for
     /// its turn in the order of asking; the caller's deadline ends the wait.
     pub(crate) async fn lease(self: &Arc<Self>, route: u64, must_be_new: bool) -> Result<Lease, Error> {
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
@@ -113,10 +113,14 @@ impl LanePool {
 
     fn take_idle(&self, route: u64) -> Option<Backend> {
         let mut idle = self.idle();
-        // The warm one; else the one that was idle longest, so that the others stay warm for theirs.
+        // The one that served it last; else the last used of those that know its tables and keep its
+        // statements; else the one that knows the fewest. So a tenant has a home also when its lane has
+        // more connections than callers, and no connection has to know everybody's tables.
         let index = idle
             .iter()
             .rposition(|backend| backend.last_route == route)
+            .or_else(|| idle.iter().rposition(|backend| backend.has_served(route)))
+            .or_else(|| (0..idle.len()).min_by_key(|index| idle.get(*index).map(Backend::relations)))
             .unwrap_or(0);
         (index < idle.len()).then(|| idle.remove(index))
     }

@@ -222,36 +222,21 @@ impl Directory {
     /// # Errors
     /// [`Error::Unknown`].
     pub async fn release(&self, id: &ReleaseId) -> Result<ReleaseFacts, Error> {
+        let found = self.releases_by_id(std::slice::from_ref(id)).await?.pop();
+        found.ok_or_else(|| Error::unknown("release", id))
+    }
+
+    /// Those of the releases that exist, in no order, in one query.
+    ///
+    /// # Errors
+    /// When the database is away, or a row cannot be read.
+    pub async fn releases_by_id(&self, ids: &[ReleaseId]) -> Result<Vec<ReleaseFacts>, Error> {
+        let ids: Vec<&str> = ids.iter().map(ReleaseId::as_str).collect();
         let client = self.pool.get().await?;
-        let row = client
-            .query_opt(
-                &format!("SELECT {COLUMNS}, manifest, contract, migrations FROM terrace.release WHERE id = $1"),
-                &[&id.as_str()],
-            )
-            .await?
-            .ok_or_else(|| Error::unknown("release", id))?;
-        #[derive(Deserialize)]
-        struct Stored {
-            name: String,
-            sql: String,
-        }
-        let migrations: &str = row.try_get(13)?;
-        let stored: Vec<Stored> = serde_json::from_str(migrations).map_err(|_| Error::Corrupt {
-            what: "list of migrations",
-            value: id.to_string(),
-        })?;
-        Ok(ReleaseFacts {
-            release: release(&row)?,
-            manifest: row.try_get(11)?,
-            contract: row.try_get(12)?,
-            migrations: stored
-                .into_iter()
-                .map(|file| File {
-                    name: file.name,
-                    sql: file.sql,
-                })
-                .collect(),
-        })
+        let columns =
+            format!("SELECT {COLUMNS}, manifest, contract, migrations FROM terrace.release WHERE id = ANY($1)");
+        let rows = client.query(&columns, &[&ids]).await?;
+        rows.iter().map(facts).collect()
     }
 
     /// The component of a release, as it was uploaded: its bytes are hashed again before they are
@@ -331,5 +316,31 @@ fn release(row: &Row) -> Result<Release, Error> {
         component_sha256: row.try_get(8)?,
         imports: row.try_get(9)?,
         uploaded_by: row.try_get(10)?,
+    })
+}
+
+fn facts(row: &Row) -> Result<ReleaseFacts, Error> {
+    #[derive(Deserialize)]
+    struct Stored {
+        name: String,
+        sql: String,
+    }
+    let release = release(row)?;
+    let migrations: &str = row.try_get(13)?;
+    let stored: Vec<Stored> = serde_json::from_str(migrations).map_err(|_| Error::Corrupt {
+        what: "list of migrations",
+        value: release.id.to_string(),
+    })?;
+    Ok(ReleaseFacts {
+        release,
+        manifest: row.try_get(11)?,
+        contract: row.try_get(12)?,
+        migrations: stored
+            .into_iter()
+            .map(|file| File {
+                name: file.name,
+                sql: file.sql,
+            })
+            .collect(),
     })
 }

@@ -42,7 +42,7 @@ impl World {
         Self::on(Scratch::new().await, change).await
     }
 
-    /// The same over a server that the test has made.
+    /// The same, in this database.
     pub async fn on(scratch: Scratch, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Self::config(&scratch);
         change(&mut config);

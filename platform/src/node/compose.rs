@@ -110,12 +110,7 @@ impl Node {
             Arc::new(KeyValue::new(config.keyvalue.clone(), router.clone(), tables)),
             Arc::new(Blob::new(files.clone(), links.clone())),
         ];
-        let mut engine_config = config.engine.clone();
-        engine_config
-            .cache_dir
-            .get_or_insert_with(|| options.data_dir.join("artefacts"));
-        engine_config.cache_key = Some(secrets.bytes("artefacts")?);
-        let engine = Engine::new(engine_config, capabilities)?;
+        let engine = Engine::new(engine_config(options, config, secrets)?, capabilities)?;
 
         // The gateway, and everything that reaches services through it.
         let meters = Arc::new(Meters::default());
@@ -129,14 +124,9 @@ impl Node {
         };
         let gateway = Arc::new(Gateway::new(config.gateway.clone(), parts));
         calls.connect(&gateway);
-        let deployments = Deployments::start(
-            config.releases.clone(),
-            directory.clone(),
-            engine.clone(),
-            gateway.clone(),
-            sql_seals,
-        )
-        .await?;
+        let releases = config.releases.clone();
+        let deployments =
+            Deployments::start(releases, directory.clone(), engine.clone(), gateway.clone(), sql_seals).await?;
         directory.set_hooks(Arc::new(ServiceHooks::new(gateway.clone(), deployments.clone())));
         let deliver = Arc::new(Delivery::new(directory.clone(), gateway.clone(), deployments.clone()));
         let dispatcher = Arc::new(Dispatcher::new(
@@ -189,6 +179,15 @@ impl Node {
     pub(crate) fn close(&self) {
         self.closing.close();
     }
+}
+
+fn engine_config(options: &Options, config: &Config, secrets: &Secrets) -> Result<terrace_compute_engine::Config> {
+    let mut engine = config.engine.clone();
+    engine
+        .cache_dir
+        .get_or_insert_with(|| options.data_dir.join("artefacts"));
+    engine.cache_key = Some(secrets.bytes("artefacts")?);
+    Ok(engine)
 }
 
 /// What a scraper may ask for; like everything below `/internal`, on the node's own address only.

@@ -20,12 +20,12 @@ use terrace_compute_gateway::{Canary, Deployed, Gateway, Services, Tally};
 use terrace_contracts_openapi::Contract;
 use terrace_data_guard::Seal;
 use terrace_data_router::Router;
-use terrace_data_tenancy::{Directory, Service};
+use terrace_data_tenancy::{Directory, ReleaseFacts, Service};
 use terrace_events_dispatch::{Dispatcher, Subscriptions};
 use terrace_events_schedule::{Recurring, Scheduler};
 use terrace_ground_ids::{ReleaseId, ServiceName, TenantId};
 use tokio::sync::Mutex;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     manifest::{Hook, Manifest},
@@ -60,6 +60,7 @@ pub(crate) struct Deployments {
     dispatcher: OnceLock<Arc<Dispatcher>>,
     scheduler: OnceLock<Arc<Scheduler>>,
     sql_seals: SqlSeals,
+    /// Whether the first round is over: until then nobody waits for anything that can be done later.
     is_started: AtomicBool,
 }
 
@@ -129,6 +130,7 @@ impl Deployments {
         let following = deployments.clone();
         let mut changes = following.directory.changes();
         tokio::spawn(async move {
+            is_complete &= following.load_code().await;
             while !is_complete || changes.changed().await.is_ok() {
                 let mut pause = Duration::from_secs(1);
                 loop {
@@ -145,6 +147,23 @@ impl Deployments {
         });
         tokio::spawn(deployments.clone().watch());
         Ok(deployments)
+    }
+
+    /// Loads the code of everything that is served, one after the other: whoever asks first has not
+    /// waited for the rest. Code that cannot be trusted is forgotten, so that the next [`Self::apply`]
+    /// compiles it again; then this is false.
+    async fn load_code(&self) -> bool {
+        let all: Vec<Loaded> = self.table.lock().await.loaded.values().cloned().collect();
+        let mut is_complete = true;
+        for one in all {
+            let release = &one.deployed.release;
+            if let Err(problem) = self.engine.prepare(release).await {
+                warn!(service = %one.deployed.service, release = %release.id(), "{problem}");
+                self.table.lock().await.forget(release.id());
+                is_complete = false;
+            }
+        }
+        is_complete
     }
 
     /// The dispatcher learns which service consumes what, now and after each change.
@@ -213,13 +232,21 @@ impl Deployments {
     /// is here, and hurts no other: the table is as far as it goes, and the caller tries again.
     async fn loaded(&self, table: &Table, wanted: &[Service]) -> (Vec<Service>, HashMap<ReleaseId, Loaded>) {
         let mut needed = HashMap::new();
-        let mut loads = Vec::new();
+        let mut missing = Vec::new();
         for id in wanted.iter().flat_map(releases_of) {
             match table.find(id) {
                 Some(ready) => drop(needed.insert(id.clone(), ready.clone())),
-                None => loads.push(self.load(id.clone()).boxed()),
+                None => missing.push(id.clone()),
             }
         }
+        let facts = match self.directory.releases_by_id(&missing).await {
+            Ok(facts) => facts,
+            Err(problem) => {
+                error!("Cannot read the releases: {problem}");
+                Vec::new()
+            }
+        };
+        let loads: Vec<_> = facts.into_iter().map(|facts| self.load(facts).boxed()).collect();
         let mut outcomes = stream::iter(loads).buffer_unordered(LOADS_MAX);
         while let Some((id, outcome)) = outcomes.next().await {
             match outcome {
@@ -297,7 +324,12 @@ impl Deployments {
         if let Some(ready) = self.table.lock().await.find(release) {
             return Ok(ready.clone());
         }
-        let (_, loaded) = self.load(release.clone()).await;
+        let facts = self
+            .directory
+            .release(release)
+            .await
+            .map_err(|error| error.to_string())?;
+        let (_, loaded) = self.load(facts).await;
         let loaded = loaded.map_err(|error| format!("{error:#}"))?;
         let mut table = self.table.lock().await;
         // Two may have come at once.
@@ -328,25 +360,34 @@ impl Deployments {
         &self.gateway
     }
 
-    async fn load(&self, id: ReleaseId) -> (ReleaseId, anyhow::Result<Loaded>) {
-        let loaded = self.try_load(&id).await.with_context(|| format!("load {id}"));
+    async fn load(&self, facts: ReleaseFacts) -> (ReleaseId, anyhow::Result<Loaded>) {
+        let id = facts.release.id.clone();
+        let loaded = self.try_load(facts).await.with_context(|| format!("load {id}"));
         (id, loaded)
     }
 
-    async fn try_load(&self, id: &ReleaseId) -> anyhow::Result<Loaded> {
-        let facts = self.directory.release(id).await?;
+    async fn try_load(&self, facts: ReleaseFacts) -> anyhow::Result<Loaded> {
+        let id = &facts.release.id;
         let manifest = Manifest::parse(&facts.manifest).map_err(anyhow::Error::msg)?;
         let contract = Contract::parse(facts.contract.as_bytes())?;
         if let Some(seal) = self.sql_seals.read(&manifest).map_err(anyhow::Error::msg)? {
             self.sql_seals.seals.put(id.clone(), seal);
         }
-        let compiled = match &facts.release.component_sha256 {
-            Some(hash) => {
-                let spec = manifest.spec(id.clone(), Bytes::new());
-                self.engine.load_compiled(spec, hash).await?
-            }
-            None => None,
-        };
+        // At a start, code that was compiled before is loaded with its first request, or a moment later:
+        // see `load_code`. And what is compiled has answered before it was ever served.
+        let is_starting = !self.is_started.load(Ordering::Relaxed);
+        let mut compiled = None;
+        if let Some(hash) = &facts.release.component_sha256 {
+            compiled = self
+                .engine
+                .find_compiled(manifest.spec(id.clone(), Bytes::new()), hash)?;
+        }
+        if let Some(found) = compiled.as_ref().filter(|_| !is_starting)
+            && let Err(problem) = self.engine.prepare(found).await
+        {
+            warn!(release = %id, "{problem}");
+            compiled = None;
+        }
         let is_compiled = compiled.is_some();
         let release = match compiled {
             Some(release) => release,
@@ -356,9 +397,7 @@ impl Deployments {
                 self.engine.load(manifest.spec(id.clone(), component)).await?
             }
         };
-        // What is compiled has answered before it was ever served. At a start nobody waits for it to do
-        // so again.
-        if !is_compiled || self.is_started.load(Ordering::Relaxed) {
+        if !is_compiled || !is_starting {
             warm::up(&self.engine, &release).await.map_err(anyhow::Error::msg)?;
         }
         let deployed = Arc::new(Deployed {
@@ -381,6 +420,14 @@ impl Table {
         self.loaded
             .get(id)
             .or_else(|| draining.into_iter().find(|one| one.deployed.release.id() == id))
+    }
+
+    /// As if it had never been loaded.
+    fn forget(&mut self, id: &ReleaseId) {
+        self.loaded.remove(id);
+        self.draining.retain(|(_, one)| one.deployed.release.id() != id);
+        self.services
+            .retain(|service| releases_of(service).all(|served| served != id));
     }
 
     fn replace(&mut self, services: Vec<Service>, needed: HashMap<ReleaseId, Loaded>) {

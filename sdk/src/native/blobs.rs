@@ -17,7 +17,9 @@ const LINK_SECONDS_MAX: u32 = 7 * 24 * 3_600;
 const PAGE: usize = 1_000;
 
 /// By tenant and name: what is known of a file, and what is in it.
-pub(crate) type Kept = Arc<Mutex<BTreeMap<(String, String), (Info, Vec<u8>)>>>;
+type ByName = BTreeMap<(String, String), (Info, Vec<u8>)>;
+/// Clones share what is in them.
+pub(crate) type Kept = Arc<Mutex<ByName>>;
 
 /// The files of one tenant.
 #[derive(Debug, Clone)]
@@ -99,7 +101,7 @@ impl Blobs {
         (self.tenant.clone(), name.to_owned())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), (Info, Vec<u8>)>> {
+    fn lock(&self) -> MutexGuard<'_, ByName> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,8 @@
 mod answer;
 #[cfg(target_family = "wasm")]
 mod attacks;
+#[cfg(target_family = "wasm")]
+mod mirror;
 
 #[cfg(target_family = "wasm")]
 mod component {
@@ -14,14 +16,18 @@ mod component {
 
     use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 
-    use crate::{answer, attacks};
+    use crate::{answer, attacks, mirror};
 
     struct Gauntlet;
 
     impl wasip2::exports::http::incoming_handler::Guest for Gauntlet {
         fn handle(request: IncomingRequest, outparam: ResponseOutparam) {
             let path = request.path_with_query().unwrap_or_default();
+            let path = path.split('?').next().unwrap_or_default();
             let name = path.rsplit('/').next().unwrap_or_default();
+            if name == "mirror" {
+                return mirror::run(request, outparam);
+            }
             match attacks::named(name) {
                 Some(attack) => attack(outparam),
                 None => answer::status(outparam, 404),

@@ -50,6 +50,34 @@ async fn a_query_is_one_write_and_the_first_of_its_kind_is_two() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_served_where_it_was_served_before_also_when_its_neighbour_was_there_since() {
+    let house = House::new(Config::default()).await;
+    let sql = "SELECT title FROM items WHERE id = 1";
+    let both = async |first: &str, second: &str| {
+        let mut transactions = Vec::new();
+        for tenant in [first, second] {
+            let mut transaction = house.router.begin(&principal(tenant), soon()).await.unwrap();
+            transaction.query(sql, &[]).await.unwrap();
+            transactions.push(transaction);
+        }
+        for transaction in transactions {
+            transaction.commit(&[]).await.unwrap();
+        }
+    };
+    // One connection knows A, the other knows both and served A last.
+    both(A, B).await;
+    both(A, A).await;
+    let before = shared_lane(&house);
+    assert_eq!((before.opened, before.idle), (2, 2));
+    house.query(B, sql, &[]).await.unwrap();
+    assert_eq!(
+        shared_lane(&house).writes,
+        before.writes + 1,
+        "nothing was prepared again"
+    );
+}
+
+#[tokio::test]
 async fn a_transaction_opens_with_its_first_statement_and_commits_with_the_platforms_own() {
     let house = House::new(Config::default()).await;
     let trusted = || Trusted {

@@ -21,8 +21,8 @@ use terrace_ground_ids::{ClusterName, TenantId};
 use crate::archive::{export, fill};
 
 async fn two_clusters() -> (World, Scratch) {
-    let world = World::on(Scratch::alone_with(&MOVABLE).await, |_| ()).await;
-    let other = Scratch::alone_with(&MOVABLE).await;
+    let world = World::on(Scratch::with_settings(&MOVABLE).await, |_| ()).await;
+    let other = Scratch::with_settings(&MOVABLE).await;
     world.add_second(&other).await;
     world.three_services().await;
     world.service("odd", crate::archive::ODD).await;

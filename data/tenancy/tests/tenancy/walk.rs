@@ -48,12 +48,12 @@ struct Walk {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_random_walk_with_crashes_leaves_no_tenant_that_cannot_be_explained_and_finished() {
     for seed in [1, 20_261_122, 0x7e22_ace5] {
-        let world = World::on(Scratch::alone_with(&MOVABLE).await, |config| {
+        let world = World::on(Scratch::with_settings(&MOVABLE).await, |config| {
             config.spares = 2;
             config.lane_tenants_max = 3;
         })
         .await;
-        let other = Scratch::alone_with(&MOVABLE).await;
+        let other = Scratch::with_settings(&MOVABLE).await;
         world.add_second(&other).await;
         world.three_services().await;
         let mut walk = Walk {
