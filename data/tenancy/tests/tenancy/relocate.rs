@@ -172,7 +172,7 @@ async fn a_tenant_that_is_moved_while_it_writes_loses_nothing_and_doubles_nothin
     }
     assert_eq!(*ledger.failures.lock().unwrap(), Vec::<String>::new());
     let there = titles(&world, &tasks).await;
-    let told = ledger.titles.lock().unwrap();
+    let told = ledger.titles.lock().unwrap().clone();
     assert!(
         there.iter().eq(told.iter()),
         "{} there, {} told",

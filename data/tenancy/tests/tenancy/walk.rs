@@ -92,7 +92,48 @@ impl Walk {
         } else {
             2 + self.dice.roll(12)
         };
-        let outcome = match (choice, tenant) {
+        let outcome = self.act(&node, choice, tenant, stop_after).await;
+        self.note(format!("  {outcome:?}"));
+        if let Err(error) = &outcome {
+            let expected = matches!(
+                error,
+                Error::Stopped { .. }
+                    | Error::SlugTaken(_)
+                    | Error::Invalid(_)
+                    | Error::Running(_)
+                    | Error::Unknown { .. }
+                    | Error::Buried(_)
+                    | Error::Archive(_)
+                    | Error::Limit(_)
+                    | Error::Lag(_)
+            );
+            assert!(expected, "{error:?}\n{}", self.story());
+        }
+        self.look().await;
+        match self.dice.roll(3) {
+            0 => {
+                self.note("spares".to_owned());
+                self.world.directory.fill_spares().await.unwrap();
+            }
+            1 => {
+                self.note("resume all".to_owned());
+                for (tenant, outcome) in self.world.directory.resume().await.unwrap() {
+                    assert!(outcome.is_ok(), "{tenant}: {outcome:?}\n{}", self.story());
+                }
+                self.look().await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn act(
+        &mut self,
+        node: &Arc<Directory>,
+        choice: usize,
+        tenant: Option<TenantId>,
+        stop_after: Option<Step>,
+    ) -> Result<(), Error> {
+        match (choice, tenant) {
             (0 | 1, _) | (_, None) => {
                 let slug = format!("s{}", self.dice.roll(6));
                 self.note(format!("create {slug}, stop {stop_after:?}"));
@@ -127,11 +168,11 @@ impl Walk {
             }
             (7, Some(id)) => {
                 self.note(format!("export {id}, stop {stop_after:?}"));
-                self.export(&node, &id).await
+                self.export(node, &id).await
             }
             (8, Some(id)) => {
                 self.note(format!("restore {id}, stop {stop_after:?}"));
-                self.restore(&node, &id).await
+                self.restore(node, &id).await
             }
             (9 | 10, Some(id)) => {
                 let to = [node.first_cluster(), second()][self.dice.roll(2)].clone();
@@ -153,39 +194,8 @@ impl Walk {
             }
             (_, Some(_)) => {
                 self.note(format!("import, stop {stop_after:?}"));
-                self.import(&node).await
+                self.import(node).await
             }
-        };
-        self.note(format!("  {outcome:?}"));
-        if let Err(error) = &outcome {
-            let expected = matches!(
-                error,
-                Error::Stopped { .. }
-                    | Error::SlugTaken(_)
-                    | Error::Invalid(_)
-                    | Error::Running(_)
-                    | Error::Unknown { .. }
-                    | Error::Buried(_)
-                    | Error::Archive(_)
-                    | Error::Limit(_)
-                    | Error::Lag(_)
-            );
-            assert!(expected, "{error:?}\n{}", self.story());
-        }
-        self.look().await;
-        match self.dice.roll(3) {
-            0 => {
-                self.note("spares".to_owned());
-                self.world.directory.fill_spares().await.unwrap();
-            }
-            1 => {
-                self.note("resume all".to_owned());
-                for (tenant, outcome) in self.world.directory.resume().await.unwrap() {
-                    assert!(outcome.is_ok(), "{tenant}: {outcome:?}\n{}", self.story());
-                }
-                self.look().await;
-            }
-            _ => {}
         }
     }
 
