@@ -4,12 +4,33 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "4c9c26471c13eda6";
+export const CONTRACT_HASH = "37804f50bfe980c9";
 
 /** Which release requests shall go to. */
 export interface Activate {
   /** The release's id. */
   release: string;
+}
+
+/** A PostgreSQL server that is to take tenants. */
+export interface AddCluster {
+  /** The database that is to hold the schemas. It is there, and empty. */
+  database: string;
+  /** A name or an address for TCP, or the folder of a unix socket, as every node sees it. */
+  host: string;
+  /**
+   * The platform's own login there; the directory's when absent. Its password is in the nodes'
+   * secrets, as `cluster-<name>`, which they read when they start.
+   */
+  login?: string | null;
+  /** Its name: 1 to 31 of `a-z`, `0-9` and `-`. */
+  name: string;
+  /** The plans whose new tenants it takes; all when absent. */
+  plans?: Plan[] | null;
+  /** The port, also in the name of the socket. */
+  port?: number;
+  /** Where it is; new tenants may ask for it. */
+  region?: string;
 }
 
 /** An upload that has begun. */
@@ -88,10 +109,21 @@ export interface ChangePlan {
 export interface Cluster {
   /** The database that holds the schemas. */
   database: string;
+  /** Whether it takes no new tenants. */
+  draining: boolean;
   /** How many lanes it has. */
   lanes: number;
+  /**
+   * Whether tenants can be moved away from it while they are in use (`wal_level` is `logical`); null
+   * while it does not answer.
+   */
+  movable: boolean | null;
   /** Its name. */
   name: string;
+  /** The plans whose new tenants it takes; null: all. */
+  plans: Plan[] | null;
+  /** Where it is; may be empty. */
+  region: string;
   /** The size of the database; null while it does not answer. */
   size_bytes: number | null;
   /** Whether it answers now. */
@@ -185,6 +217,10 @@ export interface Credentials {
 
 /** What is left of a tenant: the proof of what was removed, and nothing that names the customer. */
 export interface DeletedTenant {
+  /** When the deletion was done. */
+  deleted_at: string;
+  /** The operator who asked; null: the platform itself. */
+  deleted_by: string | null;
   /** What was removed, counted: schemas, roles, tables, rows, bytes, events; and `left`, which is 0. */
   evidence: Record<string, unknown>;
   /** Its id, which no other tenant gets. */
@@ -265,6 +301,9 @@ export interface InvokeUpload {
   /** Whose data it works on, by slug or id. Absent only with `bundle`. */
   tenant?: string | null;
 }
+
+/** How many neighbours a tenant's lane has. */
+export type LaneKind = "own" | "shared";
 
 /** How much a line matters. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -369,8 +408,20 @@ export interface MigrationUpload {
   sql: string;
 }
 
+/** Where a tenant is to live. */
+export interface MoveTenant {
+  /** The name of the cluster; where it is when absent. */
+  cluster?: string | null;
+  lane?: LaneKind | null;
+}
+
 /** A migration that is new. */
 export interface NewMigrationStep {
+  /**
+   * What tenants with big tables have to wait for, and what to write instead, as sentences. Empty when
+   * it is quick on tables of any size.
+   */
+  makes_wait: string[];
   /** Its name. */
   name: string;
   /**
@@ -413,7 +464,7 @@ export interface Operation {
 }
 
 /** What an operation does. */
-export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import";
+export type OperationKind = "create" | "delete" | "suspend" | "resume" | "plan" | "rename" | "export" | "import" | "move" | "restore";
 
 /** Operations, the newest first. */
 export interface OperationPage {
@@ -577,6 +628,8 @@ export interface ReleaseUpload {
   component: string;
   /** The OpenAPI 3.1 document. */
   contract: Record<string, unknown>;
+  /** Deploy it although its migrations make tenants wait, or take away what the served release uses. */
+  force_migration?: boolean;
   /** The text of `service.toml`. */
   manifest: string;
   /** The steps of its schema, in the order in which they run. */
@@ -719,6 +772,24 @@ export interface StartCanary {
   to: CanaryTenants;
 }
 
+/** A tenant that could be moved. */
+export interface Suggestion {
+  /** Where it lives. */
+  from: string;
+  /** Its slug. */
+  slug: string;
+  /** The tenant. */
+  tenant: string;
+  /** Where there would be more room. */
+  to: string;
+}
+
+/** Moves that would help. */
+export interface SuggestionList {
+  /** In the order in which to make them; at most 100. */
+  items: Suggestion[];
+}
+
 /** A customer organisation: the unit of isolation. */
 export interface Tenant {
   /** When it was created. */
@@ -823,6 +894,12 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Routes a service's requests to one of its releases: a rollback, or the way forward after one. */
     activateRelease: (params: { service: string }, body: Activate, options: RequestOptions = {}): Promise<Service> =>
       core.request<Service>({ method: "POST", path: "/api/control/services/{service}/activate", params, body }, options),
+    /** Adds a PostgreSQL server, and prepares it. */
+    addCluster: (body: AddCluster, options: RequestOptions = {}): Promise<Cluster> =>
+      core.request<Cluster>({ method: "POST", path: "/api/control/clusters", body }, options),
+    /** Gives up a move that has not switched yet. The tenant stays where it is, and what was copied goes. */
+    cancelMove: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/cancel-move", params }, options),
     /** Changes what a tenant pays for, and tells the services that want to know. */
     changePlan: (params: { tenant: string }, body: ChangePlan, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/plan", params, body }, options),
@@ -850,9 +927,15 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Deletes a tenant and all its data. */
     deleteTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<DeletedTenant> =>
       core.request<DeletedTenant>({ method: "DELETE", path: "/api/control/tenants/{tenant}", params }, options),
+    /** Keeps new tenants from a cluster. Those that it has stay until they are moved. */
+    drainCluster: (params: { cluster: string }, options: RequestOptions = {}): Promise<Cluster> =>
+      core.request<Cluster>({ method: "POST", path: "/api/control/clusters/{cluster}/drain", params }, options),
     /** Finishes what was begun on a tenant and stopped half way: after a crash, or after an error. */
     finishOperation: (params: { tenant: string }, options: RequestOptions = {}): Promise<OperationPage> =>
       core.request<OperationPage>({ method: "POST", path: "/api/control/tenants/{tenant}/finish", params }, options),
+    /** Proves that a tenant was deleted: when, by whom, and what was removed, counted. */
+    getEvidence: (params: { tenant: string }, options: RequestOptions = {}): Promise<DeletedTenant> =>
+      core.request<DeletedTenant>({ method: "GET", path: "/api/control/tenants/{tenant}/evidence", params }, options),
     /** The figures of the last 60 seconds. */
     getMeters: (options: RequestOptions = {}): Promise<Meters> =>
       core.request<Meters>({ method: "GET", path: "/api/control/meters" }, options),
@@ -895,6 +978,12 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Lists tenants, in the order of their slugs. */
     listTenants: (params: { page_size?: number; page_token?: string } = {}, options: RequestOptions = {}): Promise<TenantPage> =>
       core.request<TenantPage>({ method: "GET", path: "/api/control/tenants", params, query: ["page_size", "page_token"] }, options),
+    /** Moves a tenant to another cluster, or into another lane, while it is in use. */
+    moveTenant: (params: { tenant: string }, body: MoveTenant, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/move", params, body }, options),
+    /** Lets a cluster take new tenants again. */
+    openCluster: (params: { cluster: string }, options: RequestOptions = {}): Promise<Cluster> =>
+      core.request<Cluster>({ method: "POST", path: "/api/control/clusters/{cluster}/open", params }, options),
     /** Says what a release would ask for and change, and stores nothing. */
     previewRelease: (params: { service: string }, body: ReleaseUpload, options: RequestOptions = {}): Promise<ReleaseDiff> =>
       core.request<ReleaseDiff>({ method: "POST", path: "/api/control/services/{service}/releases/preview", params, body }, options),
@@ -907,6 +996,9 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Gives a tenant another name, another slug, or both. */
     renameTenant: (params: { tenant: string }, body: RenameTenant, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/rename", params, body }, options),
+    /** Brings a tenant back to what an uploaded archive of it says. */
+    restoreTenant: (params: { archive: string }, body: RestoreTenant, options: RequestOptions = {}): Promise<Tenant> =>
+      core.request<Tenant>({ method: "POST", path: "/api/control/archives/{archive}/restore", params, body }, options),
     /** Serves a suspended tenant again. */
     resumeTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/resume", params }, options),
@@ -922,6 +1014,9 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Gives a release to some tenants. Again with others, it grows or shrinks. */
     startCanary: (params: { service: string }, body: StartCanary, options: RequestOptions = {}): Promise<Service> =>
       core.request<Service>({ method: "POST", path: "/api/control/services/{service}/canary", params, body }, options),
+    /** Suggests moves: away from clusters that are drained, and towards equal shares. Changes nothing. */
+    suggestMoves: (options: RequestOptions = {}): Promise<SuggestionList> =>
+      core.request<SuggestionList>({ method: "GET", path: "/api/control/clusters/balance" }, options),
     /** Puts a tenant on hold. */
     suspendTenant: (params: { tenant: string }, options: RequestOptions = {}): Promise<Tenant> =>
       core.request<Tenant>({ method: "POST", path: "/api/control/tenants/{tenant}/suspend", params }, options),
