@@ -247,7 +247,7 @@ async fn clusters_are_added_and_drained_and_tenants_moved_by_their_names() {
     let refused = post(&app, clusters, wrong).await;
     assert_eq!(refused.pointers(), ["/name", "/host", "/plans/0"]);
     let away = json!({ "name": "eu-2", "host": "nowhere", "database": "terrace" });
-    assert_eq!(post(&app, clusters, away).await.code(), "unavailable");
+    assert_eq!(post(&app, clusters, away).await.code(), "data-unavailable");
     let added = json!({ "name": "eu-2", "host": "10.0.4.2", "database": "terrace", "plans": ["team"] });
     let added = post(&app, clusters, added).await;
     assert_eq!(
