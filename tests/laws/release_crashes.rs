@@ -101,8 +101,8 @@ async fn killed_at(step: Step, terrace: &mut Terrace, watcher: &Database, client
         Step::Switching => waits(watcher, "INSERT INTO terrace.release_history%").await,
         Step::Switched => {
             waits(watcher, "INSERT INTO terrace.release_history%").await;
-            // What the node reads to learn of the switch.
-            held.lock(terrace, "LOCK TABLE terrace.lane IN ACCESS EXCLUSIVE MODE")
+            // What the node reads to learn of the switch, and the switch itself does not.
+            held.lock(terrace, "LOCK TABLE terrace.cluster IN ACCESS EXCLUSIVE MODE")
                 .await;
             drop(held.holders.remove(0));
             until("the pointer is switched", || async {
