@@ -140,25 +140,21 @@ impl Client {
     }
 
     /// Waits until the edge serves what the node published.
+    ///
+    /// Both sides are asked each time: a node that finishes an operation from before its start publishes
+    /// again meanwhile, and the edge may never show the version in between.
     pub(crate) async fn wait_for_edge(&self, place: &Place, edge: &mut Child) -> Result<()> {
         let authority = format!("127.0.0.1:{}", place.port);
-        let published = self
-            .control(Method::GET, "/internal/edge/snapshot", None)
-            .await?
-            .success("read the snapshot")?;
+        let path = "/.well-known/terrace/edge";
         let serves = || async {
-            let health = self
-                .send(
-                    &authority,
-                    "console",
-                    Method::GET,
-                    "/.well-known/terrace/edge",
-                    None,
-                    "",
-                    "",
-                )
+            let published = self.control(Method::GET, "/internal/edge/snapshot", None).await;
+            let served = self
+                .send(&authority, "console", Method::GET, path, None, "", "")
                 .await;
-            health.is_ok_and(|health| health.body["snapshot"] == published["version"])
+            published.is_ok_and(|published| {
+                let version = published.body["version"].as_str();
+                version.is_some() && served.is_ok_and(|served| served.body["snapshot"].as_str() == version)
+            })
         };
         wait("the edge", edge, serves).await
     }
