@@ -31,11 +31,8 @@ pub(crate) struct Turn {
 }
 
 impl Turnstile {
-    /// A tenant may hold half of its lane's connections at most: were it all of them, one that waits
-    /// for a lock of its own would keep its lane mates from the database.
     pub(crate) fn new(config: &Config, lane: &Lane) -> Self {
-        let share = lane.connection_limit.div_ceil(2);
-        let turns_max = config.tenant_in_flight_max.min(share).max(1);
+        let turns_max = turns_max(config, lane);
         Self {
             turns: Arc::new(Semaphore::new(turns_max)),
             turns_max,
@@ -44,6 +41,22 @@ impl Turnstile {
             statements: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it lets as many through as this lane has room for.
+    pub(crate) fn fits(&self, config: &Config, lane: &Lane) -> bool {
+        self.turns_max == turns_max(config, lane)
+    }
+
+    /// The one after a change of lane: who has a turn keeps it, and what was counted is kept.
+    pub(crate) fn renewed(&self, config: &Config, lane: &Lane) -> Self {
+        let count = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
+        Self {
+            statements: count(&self.statements),
+            failures: count(&self.failures),
+            refused: count(&self.refused),
+            ..Self::new(config, lane)
         }
     }
 
@@ -75,6 +88,17 @@ impl Turnstile {
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
+}
+
+/// A tenant may hold half of the connections of a lane that it shares: were it all of them, one that waits
+/// for a lock of its own would keep its lane mates from the database.
+fn turns_max(config: &Config, lane: &Lane) -> usize {
+    let share = if lane.tenants_max > 1 {
+        lane.connection_limit.div_ceil(2)
+    } else {
+        lane.connection_limit
+    };
+    config.tenant_in_flight_max.min(share).max(1)
 }
 
 /// Counted while it lives, so that a wait that is given up is not counted for ever.
