@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "37804f50bfe980c9";
+export const CONTRACT_HASH = "b75f31f40be4285d";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -171,6 +171,8 @@ export interface CreateTenant {
   name: string;
   owner?: CreateOwner | null;
   plan?: Plan | null;
+  /** Only on a cluster of this region, as `terrace cluster list` shows it; on any when absent. */
+  region?: string | null;
   /** The first label of its host: 1 to 31 of `a-z`, `0-9` and `-`, and no reserved name. */
   slug: string;
 }
