@@ -13,14 +13,16 @@ import {
   type ReleaseDiff,
   type ReleaseFacts,
   type RenameTenant,
+  type SchemaState,
   type Service,
   type Session,
   type Site,
   type Tenant,
+  type TenantDatabase,
 } from '@terrace/client/control';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, ReleaseDiff, ReleaseFacts, Service, Session, Site, Subscription, Tenant };
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, ReleaseDiff, ReleaseFacts, SchemaState, Service, Session, Site, Subscription, Tenant, TenantDatabase };
 
 /** A page of a list: what is known so far, and where the rest begins. */
 export interface Page<T> {
@@ -59,6 +61,7 @@ export const api = {
     return { items: page.items, next: page.next_page_token };
   },
   tenant: (tenant: string): Promise<Tenant> => call(client.getTenant({ tenant })),
+  database: (tenant: string): Promise<TenantDatabase> => call(client.showTenantDatabase({ tenant })),
   createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.createTenant(tenant)),
   suspendTenant: (tenant: string): Promise<Tenant> => call(client.suspendTenant({ tenant })),
   resumeTenant: (tenant: string): Promise<Tenant> => call(client.resumeTenant({ tenant })),

@@ -7,6 +7,7 @@
 mod bad_input;
 mod compute;
 mod conformity;
+mod database;
 mod durability;
 mod egress;
 mod files;

@@ -18,6 +18,7 @@ use crate::{
     pool::Lease,
     route::Route,
     router::{Inner, LOOK_FIRST, is_elsewhere, settle, timeout_ms, within},
+    statements::Watch,
     turnstile::Turn,
 };
 
@@ -68,20 +69,26 @@ impl Transaction {
                 let route = Arc::clone(&self.route);
                 let lease = self.lease().await?;
                 let is_first = lease.state == State::Idle;
+                let watch = Watch::begin(&route, &verdict, sql);
                 let failure = match lease
                     .statement(&route, &verdict, params, timeout_ms, false, &inner.config)
                     .await
                 {
-                    Ok(rows) => return Ok(rows),
+                    Ok(rows) => {
+                        watch.done();
+                        return Ok(rows);
+                    }
                     Err(failure) => failure,
                 };
                 if let Failure::Statement(error) = &failure
                     && is_first
                     && is_elsewhere(error, &route)
                 {
+                    watch.forget();
                     self.go_elsewhere(&mut wait).await?;
                     continue;
                 }
+                drop(watch);
                 // Nothing was committed, and before this statement there was nothing to lose.
                 if matches!(failure, Failure::Lost { .. }) && is_first && !lease.is_new {
                     self.replace().await?;
@@ -195,8 +202,8 @@ impl Transaction {
     }
 
     fn note<T>(&mut self, outcome: &Result<T>) {
-        if outcome.is_err() {
-            self.route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = outcome {
+            self.route.turnstile.failed(error);
             // The timer has dropped the work in the middle: end the statement now, not when the
             // service lets go of the transaction.
             if self.lease.as_ref().is_some_and(|lease| lease.state == State::InFlight) {

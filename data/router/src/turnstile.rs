@@ -10,7 +10,10 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::{Config, Error, Lane};
+use crate::{
+    Config, Error, ErrorKind, Lane,
+    statements::{Budget, Ledger},
+};
 
 /// One per tenant.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub(crate) struct Turnstile {
     pub(crate) statements: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) lock_timeouts: AtomicU64,
+    pub(crate) timeouts: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) ledger: Ledger,
 }
 
 /// The right to use one connection, until dropped.
@@ -33,7 +40,7 @@ pub(crate) struct Turn {
 impl Turnstile {
     /// A tenant may hold half of its lane's connections at most: were it all of them, one that waits
     /// for a lock of its own would keep its lane mates from the database.
-    pub(crate) fn new(config: &Config, lane: &Lane) -> Self {
+    pub(crate) fn new(config: &Config, lane: &Lane, budget: &Arc<Budget>) -> Self {
         let share = lane.connection_limit.div_ceil(2);
         let turns_max = config.tenant_in_flight_max.min(share).max(1);
         Self {
@@ -44,6 +51,10 @@ impl Turnstile {
             statements: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            lock_timeouts: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+            conflicts: AtomicU64::new(0),
+            ledger: Ledger::new(config, budget),
         }
     }
 
@@ -66,6 +77,18 @@ impl Turnstile {
             .await
             .map_err(|_| Error::unavailable("the tenant was removed"))?;
         Ok(Turn { _permit: permit })
+    }
+
+    /// Counts a statement that failed, and what kind of failure it was.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let kind = match (error.kind, error.sqlstate.as_deref()) {
+            (ErrorKind::Timeout, Some("55P03")) => &self.lock_timeouts,
+            (ErrorKind::Timeout, _) => &self.timeouts,
+            (ErrorKind::Conflict, _) => &self.conflicts,
+            _ => return,
+        };
+        kind.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn in_flight(&self) -> usize {

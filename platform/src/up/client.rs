@@ -148,9 +148,7 @@ impl Client {
         let path = "/.well-known/terrace/edge";
         let serves = || async {
             let published = self.control(Method::GET, "/internal/edge/snapshot", None).await;
-            let served = self
-                .send(&authority, "console", Method::GET, path, None, "", "")
-                .await;
+            let served = self.send(&authority, "console", Method::GET, path, None, "", "").await;
             published.is_ok_and(|published| {
                 let version = published.body["version"].as_str();
                 version.is_some() && served.is_ok_and(|served| served.body["snapshot"].as_str() == version)

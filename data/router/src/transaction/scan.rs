@@ -8,6 +8,7 @@ use crate::{
     backend::Portal,
     flight::Statement,
     router::{timeout_ms, within},
+    statements::{Seen, Watch},
 };
 
 /// Rows of the first batch: a few, because how long they are is not known yet.
@@ -30,6 +31,7 @@ impl Scan {
 pub(crate) struct Open {
     number: u32,
     statement: Arc<Statement>,
+    seen: Seen,
     /// Computed already, not asked for yet: the first one.
     ready: Option<Rows>,
     is_last: bool,
@@ -55,6 +57,7 @@ impl Transaction {
             let (config, route) = (Arc::clone(&self.inner.config), Arc::clone(&self.route));
             let timeout_ms = timeout_ms(self.deadline)?;
             let lease = self.lease().await?;
+            let watch = Watch::begin(&route, &verdict, sql);
             let opened = lease
                 .open_scan(
                     Portal(number),
@@ -67,14 +70,22 @@ impl Transaction {
                 )
                 .await;
             match opened {
-                Ok((statement, batch)) => Ok(Open {
-                    number,
-                    statement,
-                    rows: next_rows(FIRST_ROWS, batch.row_bytes, config.batch_bytes),
-                    ready: Some(batch.rows),
-                    is_last: batch.is_last,
-                }),
-                Err(failure) => Err(self.fail(failure, false)),
+                Ok((statement, batch)) => {
+                    let seen = watch.seen();
+                    watch.done();
+                    Ok(Open {
+                        number,
+                        statement,
+                        seen,
+                        rows: next_rows(FIRST_ROWS, batch.row_bytes, config.batch_bytes),
+                        ready: Some(batch.rows),
+                        is_last: batch.is_last,
+                    })
+                }
+                Err(failure) => {
+                    drop(watch);
+                    Err(self.fail(failure, false))
+                }
             }
         })
         .await;
@@ -104,13 +115,20 @@ impl Transaction {
             self.close(scan);
             return Ok(None);
         }
-        let (statement, rows_max) = (Arc::clone(&open.statement), open.rows);
+        let (statement, rows_max, seen) = (Arc::clone(&open.statement), open.rows, open.seen.clone());
         let outcome = within(self.deadline, async {
-            let config = Arc::clone(&self.inner.config);
+            let (config, route) = (Arc::clone(&self.inner.config), Arc::clone(&self.route));
             let lease = self.lease().await?;
+            let watch = Watch::resume(&route, &seen);
             match lease.next_batch(Portal(scan), rows_max, statement, &config).await {
-                Ok(batch) => Ok(batch),
-                Err(failure) => Err(self.fail(failure, false)),
+                Ok(batch) => {
+                    watch.done();
+                    Ok(batch)
+                }
+                Err(failure) => {
+                    drop(watch);
+                    Err(self.fail(failure, false))
+                }
             }
         })
         .await;

@@ -7,6 +7,7 @@ mod builds;
 mod canaries;
 mod create;
 mod delete;
+mod figures;
 mod installed;
 mod operations;
 mod releases;
