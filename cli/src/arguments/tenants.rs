@@ -29,7 +29,7 @@ pub(crate) enum Tenant {
     },
     /// Create a tenant, with the schemas of every service
     #[command(
-        after_help = "Without --owner-email nobody can sign in to it yet. Without a password one is made and printed once.\n\nExamples:\n  terrace tenant create acme --name Acme\n  terrace tenant create acme --plan team --owner-email ada@acme.example --owner-name \"Ada Lovelace\"\n  pass acme/ada | terrace tenant create acme --owner-email ada@acme.example --owner-password-stdin"
+        after_help = "Without --owner-email nobody can sign in to it yet. Without a password one is made and printed once.\n\nExamples:\n  terrace tenant create acme --name Acme\n  terrace tenant create acme --plan team --owner-email ada@acme.example --owner-name \"Ada Lovelace\"\n  terrace tenant create acme --region eu\n  pass acme/ada | terrace tenant create acme --owner-email ada@acme.example --owner-password-stdin"
     )]
     Create(CreateTenant),
     /// Put a tenant on hold: its members are refused, its events wait, its data stays
@@ -138,6 +138,9 @@ pub(crate) struct CreateTenant {
     /// What it pays for: free or team
     #[arg(long, default_value = "free")]
     pub(crate) plan: String,
+    /// Only on a cluster of this region; on any when absent
+    #[arg(long)]
+    pub(crate) region: Option<String>,
     /// Its first member's e-mail address
     #[arg(long)]
     pub(crate) owner_email: Option<String>,

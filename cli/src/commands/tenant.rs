@@ -179,12 +179,16 @@ fn request(options: CreateTenant, mut stdin: impl io::Read) -> Result<Value, Fai
         slug,
         name,
         plan,
+        region,
         owner_email,
         owner_name,
         owner_password_stdin,
     } = options;
     let name = name.unwrap_or_else(|| slug.clone());
     let mut body = json!({ "slug": slug, "name": name, "plan": plan });
+    if let Some(region) = region {
+        body["region"] = region.into();
+    }
     if let Some(email) = owner_email {
         let name = owner_name.unwrap_or_else(|| email.clone());
         body["owner"] = json!({ "email": email, "name": name });
@@ -296,6 +300,7 @@ mod tests {
             slug: "acme".to_owned(),
             name: None,
             plan: "free".to_owned(),
+            region: None,
             owner_email: owner_email.map(str::to_owned),
             owner_name: None,
             owner_password_stdin,

@@ -29,6 +29,9 @@ pub struct CreateTenant {
     /// What it pays for; `free` when absent.
     #[schema(value_type = Option<Plan>)]
     pub plan: Option<String>,
+    /// Only on a cluster of this region, as `terrace cluster list` shows it; on any when absent.
+    #[schema(max_length = 100, example = "eu")]
+    pub region: Option<String>,
     /// Its first member. Without one nobody can sign in.
     pub owner: Option<CreateOwner>,
 }
@@ -128,6 +131,7 @@ fn check(input: CreateTenant) -> Result<(NewTenant, Option<CreatedOwner>), Refus
         None => Some(Plan::default()),
         Some(plan) => validation.word("/plan", plan, "`free` and `team`"),
     };
+    let region = input.region.map(|region| validation.line("/region", &region));
     let owner = input.owner.map(|owner| {
         let email = validation.email("/owner/email", &owner.email);
         let name = validation.line("/owner/name", &owner.name);
@@ -161,6 +165,7 @@ fn check(input: CreateTenant) -> Result<(NewTenant, Option<CreatedOwner>), Refus
             slug,
             name,
             plan,
+            region,
             owner,
         },
         answer,

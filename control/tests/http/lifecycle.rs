@@ -123,6 +123,7 @@ impl Lifecycle for Memory {
             slug: import.slug,
             name: import.name.unwrap_or(name),
             plan: import.plan.unwrap_or_default(),
+            region: None,
             owner: None,
         };
         self.create_tenant(new, operator).await

@@ -59,6 +59,7 @@ async fn main() -> std::result::Result<(), Box<dyn StdError>> {
         login: "lane_aaaaaa".to_owned(),
         password: "lane-password".to_owned(),
         connection_limit: 4,
+        tenants_max: 64,
         cluster,
     };
     let principal = Principal {

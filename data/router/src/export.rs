@@ -13,7 +13,7 @@ use crate::{
     flight::Failure,
     pool::Lease,
     route::Route,
-    router::{Inner, export_timeout_ms, settle, within},
+    router::{Inner, LOOK_FIRST, export_timeout_ms, is_elsewhere, settle, within},
     turnstile::Turn,
 };
 
@@ -28,8 +28,9 @@ pub struct Export {
 }
 
 impl Export {
-    pub(crate) async fn begin(inner: Arc<Inner>, route: Arc<Route>, deadline: Instant) -> Result<Self> {
-        let turn = route.turnstile.enter().await?;
+    pub(crate) async fn begin(inner: Arc<Inner>, mut route: Arc<Route>, deadline: Instant) -> Result<Self> {
+        let mut turn = route.turnstile.enter().await?;
+        let mut wait = LOOK_FIRST;
         let timeout_ms = export_timeout_ms(deadline)?;
         let mut must_be_new = false;
         loop {
@@ -47,6 +48,12 @@ impl Export {
                 }
                 // It died while it was idle; nothing was done with it.
                 Err(Failure::Lost { .. }) if !lease.is_new => must_be_new = true,
+                // The tenant is being moved.
+                Err(Failure::Statement(error)) if is_elsewhere(&error, &route) && Instant::now() < deadline => {
+                    drop((lease, turn));
+                    route = inner.look_again(&route.principal, &mut wait).await?;
+                    turn = route.turnstile.enter().await?;
+                }
                 Err(failure) => return Err(settle(lease, &route, failure, false)),
             }
         }

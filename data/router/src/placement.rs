@@ -58,6 +58,8 @@ pub struct Lane {
     pub password: String,
     /// Most connections that this process may hold as this login.
     pub connection_limit: usize,
+    /// Most tenants that share it.
+    pub tenants_max: usize,
     /// The server it lives on.
     pub cluster: Arc<Cluster>,
 }

@@ -293,10 +293,7 @@ impl Inner {
                 }
                 Err(failure) => failure,
             };
-            match &failure {
-                Failure::Statement(error) if is_elsewhere(error, route) => watch.forget(),
-                _ => drop(watch),
-            }
+            watch.failed(&failure);
             // A connection that died while it was idle is found out only by using it. Once, and only
             // when the statement certainly did not run or may run twice, it is tried on a new one.
             if let Failure::Lost { nothing_ran, .. } = &failure
@@ -325,11 +322,7 @@ impl Inner {
             return Ok(route);
         }
         let pool = self.pool(&placement.lane);
-        let turnstile = Arc::clone(
-            lock(&self.turnstiles)
-                .entry(principal.tenant.clone())
-                .or_insert_with(|| Arc::new(Turnstile::new(&self.config, &placement.lane, &self.statements))),
-        );
+        let turnstile = self.turnstile(&principal.tenant, &placement.lane);
         let route = Arc::new(Route::new(principal, pool, turnstile));
         self.routes
             .write()
@@ -345,6 +338,17 @@ impl Inner {
         *wait = (*wait * 2).min(LOOK_EVERY);
         self.placements.look_again(&principal.tenant).await;
         self.route(principal).await
+    }
+
+    fn turnstile(&self, tenant: &TenantId, lane: &Lane) -> Arc<Turnstile> {
+        let mut turnstiles = lock(&self.turnstiles);
+        let turnstile = match turnstiles.get(tenant) {
+            Some(known) if known.fits(&self.config, lane) => return Arc::clone(known),
+            Some(known) => Arc::new(known.renewed(&self.config, lane)),
+            None => Arc::new(Turnstile::new(&self.config, lane, &self.statements)),
+        };
+        turnstiles.insert(tenant.clone(), Arc::clone(&turnstile));
+        turnstile
     }
 
     fn pool(&self, lane: &Arc<Lane>) -> Arc<LanePool> {
@@ -433,12 +437,8 @@ pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure,
 /// Whether PostgreSQL refused the role, which comes before every statement: nothing has run. No
 /// statement that the guard lets through can be refused so.
 pub(crate) fn is_elsewhere(error: &Error, route: &Route) -> bool {
-    let schema = &route.schema;
-    match error.sqlstate.as_deref() {
-        Some("42501") => error.message == format!("permission denied to set role \"{schema}\""),
-        Some("22023") => error.message == format!("role \"{schema}\" does not exist"),
-        _ => false,
-    }
+    // The words are in the server's language; the name of the role is in all of them.
+    matches!(error.sqlstate.as_deref(), Some("42501" | "22023")) && error.message.contains(&route.schema)
 }
 
 fn stats(turnstile: &Turnstile) -> TenantStats {

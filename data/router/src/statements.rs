@@ -19,7 +19,7 @@ use std::{
 use terrace_data_guard::Verdict;
 use terrace_ground_ids::ServiceName;
 
-use crate::{Config, route::Route};
+use crate::{Config, flight::Failure, route::Route, router::is_elsewhere};
 
 /// After so long what was counted becomes the past, and what was the past before is forgotten.
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -287,9 +287,13 @@ impl<'a> Watch<'a> {
         self.has_failed = false;
     }
 
-    /// It did not run at all: nothing is counted.
-    pub(crate) fn forget(mut self) {
-        self.is_counted = false;
+    /// It failed. When the tenant lives elsewhere it did not run at all, and nothing is counted.
+    pub(crate) fn failed(mut self, failure: &Failure) {
+        if let Failure::Statement(error) = failure
+            && is_elsewhere(error, self.route)
+        {
+            self.is_counted = false;
+        }
     }
 
     /// What is needed to resume.

@@ -39,6 +39,24 @@ pub struct Transaction {
     scans_made: u32,
 }
 
+/// From where a flight sets out.
+#[derive(Clone, Copy)]
+struct Start {
+    /// It opens the transaction.
+    is_first: bool,
+    /// Nobody has used the connection before.
+    is_new: bool,
+}
+
+impl Start {
+    fn of(lease: &Lease) -> Self {
+        Self {
+            is_first: lease.state == State::Idle,
+            is_new: lease.is_new,
+        }
+    }
+}
+
 impl Transaction {
     pub(crate) fn new(inner: Arc<Inner>, route: Arc<Route>, deadline: Instant) -> Self {
         Self {
@@ -68,9 +86,9 @@ impl Transaction {
             loop {
                 let route = Arc::clone(&self.route);
                 let lease = self.lease().await?;
-                let is_first = lease.state == State::Idle;
+                let start = Start::of(lease);
                 let watch = Watch::begin(&route, &verdict, sql);
-                let failure = match lease
+                match lease
                     .statement(&route, &verdict, params, timeout_ms, false, &inner.config)
                     .await
                 {
@@ -78,23 +96,11 @@ impl Transaction {
                         watch.done();
                         return Ok(rows);
                     }
-                    Err(failure) => failure,
-                };
-                if let Failure::Statement(error) = &failure
-                    && is_first
-                    && is_elsewhere(error, &route)
-                {
-                    watch.forget();
-                    self.go_elsewhere(&mut wait).await?;
-                    continue;
+                    Err(failure) => {
+                        watch.failed(&failure);
+                        self.begin_again(failure, start, &mut wait).await?;
+                    }
                 }
-                drop(watch);
-                // Nothing was committed, and before this statement there was nothing to lose.
-                if matches!(failure, Failure::Lost { .. }) && is_first && !lease.is_new {
-                    self.replace().await?;
-                    continue;
-                }
-                return Err(self.fail(failure, false));
             }
         })
         .await;
@@ -121,12 +127,10 @@ impl Transaction {
                         "an earlier statement failed, so the transaction was rolled back",
                     ));
                 }
-                let is_first = lease.state == State::Idle;
+                let start = Start::of(lease);
                 match lease.commit(&route, epilogue, timeout_ms, &inner.config).await {
                     Ok(results) => return Ok(results),
-                    Err(Failure::Statement(error)) if is_first && is_elsewhere(&error, &route) => {
-                        self.go_elsewhere(&mut wait).await?;
-                    }
+                    Err(failure @ Failure::Statement(_)) => self.begin_again(failure, start, &mut wait).await?,
                     Err(failure) => return Err(self.fail(failure, true)),
                 }
             }
@@ -169,8 +173,20 @@ impl Transaction {
             .ok_or_else(|| Error::new(ErrorKind::Other, "the transaction has no connection"))
     }
 
-    /// The tenant is being moved, and nothing of this transaction has run: it begins again where the
-    /// tenant is by then.
+    /// Makes ready for sending a flight again that has failed, when nothing has run: neither of it, nor of
+    /// this transaction before it. Otherwise the failure is the answer.
+    async fn begin_again(&mut self, failure: Failure, start: Start, wait: &mut Duration) -> Result<()> {
+        match failure {
+            Failure::Statement(error) if start.is_first && is_elsewhere(&error, &self.route) => {
+                self.go_elsewhere(wait).await
+            }
+            // It died while it was idle.
+            Failure::Lost { .. } if start.is_first && !start.is_new => self.replace().await,
+            failure => Err(self.fail(failure, false)),
+        }
+    }
+
+    /// The tenant is being moved: the transaction begins again where the tenant is by then.
     async fn go_elsewhere(&mut self, wait: &mut Duration) -> Result<()> {
         // Rolled back on its way into the pool.
         self.lease = None;

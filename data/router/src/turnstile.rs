@@ -28,7 +28,7 @@ pub(crate) struct Turnstile {
     pub(crate) lock_timeouts: AtomicU64,
     pub(crate) timeouts: AtomicU64,
     pub(crate) conflicts: AtomicU64,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 /// The right to use one connection, until dropped.
@@ -38,11 +38,12 @@ pub(crate) struct Turn {
 }
 
 impl Turnstile {
-    /// A tenant may hold half of its lane's connections at most: were it all of them, one that waits
-    /// for a lock of its own would keep its lane mates from the database.
     pub(crate) fn new(config: &Config, lane: &Lane, budget: &Arc<Budget>) -> Self {
-        let share = lane.connection_limit.div_ceil(2);
-        let turns_max = config.tenant_in_flight_max.min(share).max(1);
+        Self::with(config, lane, Arc::new(Ledger::new(config, budget)))
+    }
+
+    fn with(config: &Config, lane: &Lane, ledger: Arc<Ledger>) -> Self {
+        let turns_max = turns_max(config, lane);
         Self {
             turns: Arc::new(Semaphore::new(turns_max)),
             turns_max,
@@ -54,7 +55,26 @@ impl Turnstile {
             lock_timeouts: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
-            ledger: Ledger::new(config, budget),
+            ledger,
+        }
+    }
+
+    /// Whether it lets as many through as this lane has room for.
+    pub(crate) fn fits(&self, config: &Config, lane: &Lane) -> bool {
+        self.turns_max == turns_max(config, lane)
+    }
+
+    /// The one after a change of lane: who has a turn keeps it, and what was counted is kept.
+    pub(crate) fn renewed(&self, config: &Config, lane: &Lane) -> Self {
+        let count = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
+        Self {
+            statements: count(&self.statements),
+            failures: count(&self.failures),
+            refused: count(&self.refused),
+            lock_timeouts: count(&self.lock_timeouts),
+            timeouts: count(&self.timeouts),
+            conflicts: count(&self.conflicts),
+            ..Self::with(config, lane, Arc::clone(&self.ledger))
         }
     }
 
@@ -98,6 +118,17 @@ impl Turnstile {
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
+}
+
+/// A tenant may hold half of the connections of a lane that it shares: were it all of them, one that waits
+/// for a lock of its own would keep its lane mates from the database.
+fn turns_max(config: &Config, lane: &Lane) -> usize {
+    let share = if lane.tenants_max > 1 {
+        lane.connection_limit.div_ceil(2)
+    } else {
+        lane.connection_limit
+    };
+    config.tenant_in_flight_max.min(share).max(1)
 }
 
 /// Counted while it lives, so that a wait that is given up is not counted for ever.

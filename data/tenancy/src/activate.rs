@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use deadpool_postgres::Object;
 use futures_util::{StreamExt, stream};
 use terrace_data_migrate::{Migrations, Progress, Report, apply_all};
 use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, TenantId};
@@ -162,39 +163,62 @@ impl Directory {
         tenants: &[TenantId],
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Activation, Error> {
-        let lacking = self.lacking_now(service, migrations.head()).await?;
-        let asked: HashSet<&TenantId> = tenants.iter().collect();
-        let unready: Vec<TenantId> = lacking
-            .into_iter()
-            .filter(|lacking| lacking.is_new && asked.contains(&lacking.tenant))
-            .map(|lacking| lacking.tenant)
-            .collect();
-        self.build_missing(service, &unready).await?;
-        let report = self.apply_everywhere(tenants, migrations, progress).await?;
-        if !report.is_complete() {
-            let failed = report
-                .failed
+        let mut activation = Activation {
+            migrated: 0,
+            current: 0,
+        };
+        let mut asked = tenants.to_vec();
+        while !asked.is_empty() {
+            let lacking = self.lacking_now(service, migrations.head()).await?;
+            let all: HashSet<&TenantId> = asked.iter().collect();
+            let unready: Vec<TenantId> = lacking
                 .into_iter()
-                .map(|(tenant, error)| (tenant, error.to_string()));
-            let untouched = report
-                .untouched
-                .into_iter()
-                .map(|tenant| (tenant, "not tried, because an earlier tenant failed".to_owned()));
-            return Err(Error::NotReady {
-                failed: failed.chain(untouched).collect(),
-            });
-        }
-        for tenant in &unready {
-            if let Err(error) = self.hook(tenant, service, release, None).await {
+                .filter(|lacking| lacking.is_new && all.contains(&lacking.tenant))
+                .map(|lacking| lacking.tenant)
+                .collect();
+            self.build_missing(service, &unready).await?;
+            let report = self.apply_everywhere(service, &asked, migrations, progress).await?;
+            activation.migrated += report.migrated;
+            activation.current += report.current;
+            let untouched = report.untouched;
+            if !report.failed.is_empty() {
+                let failed = report
+                    .failed
+                    .into_iter()
+                    .map(|(tenant, error)| (tenant, error.to_string()));
+                let untouched = untouched
+                    .into_iter()
+                    .map(|tenant| (tenant, "not tried, because an earlier tenant failed".to_owned()));
                 return Err(Error::NotReady {
-                    failed: vec![(tenant.clone(), error.to_string())],
+                    failed: failed.chain(untouched).collect(),
                 });
             }
+            for tenant in &unready {
+                if let Err(error) = self.hook(tenant, service, release, None).await
+                    && self.is_its_own(tenant, service).await?
+                {
+                    return Err(Error::NotReady {
+                        failed: vec![(tenant.clone(), error.to_string())],
+                    });
+                }
+            }
+            // Whoever stood before them was gone.
+            asked = untouched;
         }
-        Ok(Activation {
-            migrated: report.migrated,
-            current: report.current,
-        })
+        Ok(activation)
+    }
+
+    /// Whether what failed for a tenant is about the tenant. It may have been deleted or moved meanwhile, or
+    /// have come to where it is without this service: if it is still to be served, the switch finds it, and
+    /// it is looked at again.
+    async fn is_its_own(&self, tenant: &TenantId, service: &ServiceName) -> Result<bool, Error> {
+        let homes = by_cluster(&**self.pool.get().await?).await?;
+        let cluster = homes.into_iter().find(|(_, there)| there.contains(tenant));
+        let Some((cluster, _)) = cluster else { return Ok(false) };
+        let home = self.known_cluster_pool(&cluster).await?.get().await?;
+        let there = "SELECT FROM terrace_events.principal WHERE tenant_id = $1 AND service = $2";
+        let row = home.query_opt(there, &[&tenant.as_str(), &service.as_str()]).await?;
+        Ok(row.is_some())
     }
 
     /// Switches the pointer, or returns the tenants that have appeared meanwhile. From the row lock
@@ -206,6 +230,7 @@ impl Directory {
         head: u32,
         switch: &Switch,
     ) -> Result<Vec<TenantId>, Error> {
+        let homes = self.connect_homes().await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let row = transaction
@@ -220,8 +245,9 @@ impl Directory {
                 "{service} is not served by that release any more; nothing was changed"
             )));
         }
-        let homes = by_cluster(&*transaction).await?;
-        let lacking = self.lacking(&homes, service, head).await?;
+        let tenants = by_cluster(&*transaction).await?;
+        let lacking = lacking(&homes, &tenants, service, head).await?;
+        drop(homes);
         if !lacking.is_empty() {
             return Ok(lacking.into_iter().map(|lacking| lacking.tenant).collect());
         }
@@ -274,13 +300,20 @@ impl Directory {
         let mut outcomes = stream::iter(tenants.to_vec())
             .map(|tenant| async move {
                 let cluster = self.cluster_of(&tenant).await?;
-                let lane = lane_of(&**self.pool.get().await?, &tenant).await?;
+                let lane = match lane_of(&**self.pool.get().await?, &tenant).await {
+                    // Deleted meanwhile.
+                    Err(Error::Unknown { .. }) => return Ok(()),
+                    lane => lane?,
+                };
                 let mut client = self.known_cluster_pool(&cluster).await?.get().await?;
                 let transaction = client.transaction().await?;
                 schemas::build(&transaction, &tenant, &lane, std::slice::from_ref(service)).await?;
                 // Whoever waited for the tenant's lock while it was moved would build where it lives no more,
                 // or for a lane that it has left.
-                let is_there = lane_of(&**self.pool.get().await?, &tenant).await? == lane;
+                let is_there = match lane_of(&**self.pool.get().await?, &tenant).await {
+                    Err(Error::Unknown { .. }) => false,
+                    now => now? == lane,
+                };
                 if is_there && self.cluster_of(&tenant).await? == cluster {
                     transaction.commit().await?;
                 }
@@ -294,37 +327,26 @@ impl Directory {
     }
 
     async fn lacking_now(&self, service: &ServiceName, head: u32) -> Result<Vec<Lacking>, Error> {
-        let homes = by_cluster(&**self.pool.get().await?).await?;
-        self.lacking(&homes, service, head).await
+        let homes = self.connect_homes().await?;
+        let tenants = by_cluster(&**self.pool.get().await?).await?;
+        lacking(&homes, &tenants, service, head).await
     }
 
-    /// The tenants that have not all of the service in their homes.
-    async fn lacking(&self, homes: &Homes, service: &ServiceName, head: u32) -> Result<Vec<Lacking>, Error> {
-        let mut lacking = Vec::new();
-        for (cluster, tenants) in homes {
-            let home = self.known_cluster_pool(cluster).await?.get().await?;
-            let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
-            let rows = home.query(READY, &[&service.as_str(), &i64::from(head), &ids]).await?;
-            let there: HashMap<&str, bool> = rows
-                .iter()
-                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-                .collect::<Result<_, tokio_postgres::Error>>()?;
-            for tenant in tenants {
-                let has_all = there.get(tenant.as_str());
-                if has_all != Some(&true) {
-                    lacking.push(Lacking {
-                        tenant: tenant.clone(),
-                        is_new: has_all.is_none(),
-                    });
-                }
-            }
+    /// A connection to each cluster where tenants live.
+    async fn connect_homes(&self) -> Result<BTreeMap<ClusterName, Object>, Error> {
+        let tenants = by_cluster(&**self.pool.get().await?).await?;
+        let mut homes = BTreeMap::new();
+        for cluster in tenants.into_keys() {
+            let home = self.known_cluster_pool(&cluster).await?.get().await?;
+            homes.insert(cluster, home);
         }
-        Ok(lacking)
+        Ok(homes)
     }
 
     /// Migrates tenants, one cluster after the other.
     async fn apply_everywhere(
         &self,
+        service: &ServiceName,
         tenants: &[TenantId],
         migrations: &Migrations,
         progress: &(dyn Fn(Progress) + Send + Sync),
@@ -356,7 +378,7 @@ impl Directory {
             whole.current += report.current;
             for (tenant, error) in report.failed {
                 // One that was moved away meanwhile has its turn where it lives now.
-                if self.cluster_of(&tenant).await? == cluster {
+                if self.cluster_of(&tenant).await? == cluster && self.is_its_own(&tenant, service).await? {
                     whole.failed.push((tenant, error));
                 }
             }
@@ -384,6 +406,38 @@ impl Directory {
         history::record(&transaction, service, release, &cause).await?;
         Ok(transaction.commit().await?)
     }
+}
+
+/// The tenants that have not all of the service in their homes. One that lives on a cluster which nobody is
+/// connected to has come there a moment ago, and is looked at again.
+async fn lacking(
+    homes: &BTreeMap<ClusterName, Object>,
+    tenants: &Homes,
+    service: &ServiceName,
+    head: u32,
+) -> Result<Vec<Lacking>, Error> {
+    let mut lacking = Vec::new();
+    for (cluster, tenants) in tenants {
+        let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+        let rows = match homes.get(cluster) {
+            Some(home) => home.query(READY, &[&service.as_str(), &i64::from(head), &ids]).await?,
+            None => Vec::new(),
+        };
+        let there: HashMap<&str, bool> = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, tokio_postgres::Error>>()?;
+        for tenant in tenants {
+            let has_all = there.get(tenant.as_str());
+            if has_all != Some(&true) {
+                lacking.push(Lacking {
+                    tenant: tenant.clone(),
+                    is_new: has_all.is_none(),
+                });
+            }
+        }
+    }
+    Ok(lacking)
 }
 
 /// The tenants that are served, by the clusters where they live.

@@ -90,6 +90,7 @@ impl Directory {
             return Ok(None);
         }
         self.tell_plan(&operation.tenant).await?;
+        let lanes = self.lanes(&self.cluster_of(&operation.tenant).await?).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         operation.record(&transaction, Step::Told, &json!({})).await?;
@@ -101,8 +102,7 @@ impl Directory {
         if self.config.lane_size(before.unwrap_or_default()) != size
             && lane::size(&transaction, &operation.tenant).await? != size
         {
-            let home = self.cluster_of(&operation.tenant).await?;
-            self.take_seat(&transaction, &operation.tenant, &home, size, operation.actor())
+            self.take_seat(&transaction, &operation.tenant, &lanes, size, operation.actor())
                 .await?;
         }
         transaction.commit().await?;

@@ -1,11 +1,13 @@
 //! Clusters besides the directory's own: adding one, draining one, and choosing one for a new tenant.
 
+use std::sync::Arc;
+
 use terrace_data_router::Address;
 use terrace_ground_ids::{ClusterName, TenantId};
 use tokio_postgres::GenericClient;
 use tracing::info;
 
-use crate::{Directory, Endpoint, Error, view};
+use crate::{Directory, Endpoint, Error, KnownCluster, Tenant, view};
 
 /// A cluster that is to take tenants.
 #[derive(Debug, Clone)]
@@ -195,58 +197,86 @@ impl Directory {
         }
     }
 
-    /// What would make the clusters' shares more even: tenants to move, and where to. Changes nothing.
+    /// What would make the clusters' shares more even: tenants to move, and where to. Changes nothing. A
+    /// tenant goes only where its plan is taken, and stays in its region.
     pub fn suggest_moves(&self, limit: usize) -> Vec<(TenantId, ClusterName, ClusterName)> {
         let view = self.tenants();
-        let mut loads: Vec<(ClusterName, bool, Vec<TenantId>)> = view
+        let mut shares: Vec<Share> = view
             .clusters()
-            .map(|known| (known.place.name.clone(), known.draining, Vec::new()))
+            .map(|known| Share {
+                known,
+                tenants: Vec::new(),
+            })
             .collect();
-        loads.sort_by(|a, b| a.0.cmp(&b.0));
+        shares.sort_by(|a, b| a.known.place.name.cmp(&b.known.place.name));
         let mut tenants: Vec<_> = view.iter().collect();
         tenants.sort_by(|a, b| a.id.cmp(&b.id));
         for tenant in tenants {
             let Some(placement) = &tenant.placement else { continue };
-            if let Some(load) = loads.iter_mut().find(|load| load.0 == placement.lane.cluster.name) {
-                load.2.push(tenant.id.clone());
+            let here = |share: &&mut Share| share.known.place.name == placement.lane.cluster.name;
+            if let Some(share) = shares.iter_mut().find(here) {
+                share.tenants.push(tenant);
             }
         }
         let mut moves = Vec::new();
-        while moves.len() < limit {
-            let Some(to) = (0..loads.len())
-                .filter(|at| loads.get(*at).is_some_and(|load| !load.1))
-                .min_by_key(|at| loads.get(*at).map_or(0, |load| load.2.len()))
-            else {
+        while moves.len() < limit
+            && let Some((from, at, to)) = next_move(&shares)
+        {
+            let (Some(source), Some(target)) = (shares.get(from), shares.get(to)) else {
                 break;
             };
-            let room = loads.get(to).map_or(0, |load| load.2.len());
-            // A cluster that drains gives all; another only while it has two more than the emptiest.
-            let from = (0..loads.len())
-                .filter(|at| *at != to)
-                .filter(|at| {
-                    loads.get(*at).is_some_and(|load| {
-                        if load.1 {
-                            !load.2.is_empty()
-                        } else {
-                            load.2.len() > room + 1
-                        }
-                    })
-                })
-                .max_by_key(|at| loads.get(*at).map_or((false, 0), |load| (load.1, load.2.len())));
-            let Some(from) = from else { break };
-            let Some(tenant) = loads.get_mut(from).and_then(|load| load.2.pop()) else {
+            let (source, target) = (source.known.place.name.clone(), target.known.place.name.clone());
+            let Some(tenant) = shares.get_mut(from).map(|share| share.tenants.remove(at)) else {
                 break;
             };
-            let (Some(source), Some(target)) = (loads.get(from), loads.get(to)) else {
-                break;
-            };
-            moves.push((tenant.clone(), source.0.clone(), target.0.clone()));
-            if let Some(load) = loads.get_mut(to) {
-                load.2.push(tenant);
+            moves.push((tenant.id.clone(), source, target));
+            if let Some(share) = shares.get_mut(to) {
+                share.tenants.push(tenant);
             }
         }
         moves
     }
+}
+
+/// A cluster, and who would live there.
+struct Share<'a> {
+    known: &'a KnownCluster,
+    tenants: Vec<&'a Arc<Tenant>>,
+}
+
+impl Share<'_> {
+    fn takes(&self, tenant: &Tenant, from: &Share) -> bool {
+        let (plans, here, there) = (self.known.plans.as_ref(), &self.known.region, &from.known.region);
+        // From one that drains they go to one whose region nobody has said, rather than nowhere.
+        let is_near = there.is_empty() || here == there || (from.known.draining && here.is_empty());
+        is_near && !self.known.draining && plans.is_none_or(|plans| plans.contains(&tenant.plan))
+    }
+}
+
+/// The next tenant to move: from where, its place there, and where to. From a cluster that drains all go;
+/// from another only while it has two more than where they would go.
+fn next_move(shares: &[Share]) -> Option<(usize, usize, usize)> {
+    let mut sources: Vec<usize> = (0..shares.len()).collect();
+    let by_need = |at: &usize| {
+        let share = shares.get(*at);
+        std::cmp::Reverse(share.map_or((false, 0), |share| (share.known.draining, share.tenants.len())))
+    };
+    sources.sort_by_key(by_need);
+    for from in sources {
+        let source = shares.get(from)?;
+        // The newest first: who has been there for long stays.
+        for (at, tenant) in source.tenants.iter().enumerate().rev() {
+            let to = (0..shares.len())
+                .filter(|to| *to != from && shares.get(*to).is_some_and(|target| target.takes(tenant, source)))
+                .min_by_key(|to| shares.get(*to).map_or(usize::MAX, |target| target.tenants.len()));
+            let Some(to) = to else { continue };
+            let room = shares.get(to).map_or(usize::MAX, |target| target.tenants.len());
+            if source.known.draining || source.tenants.len() > room + 1 {
+                return Some((from, at, to));
+            }
+        }
+    }
+    None
 }
 
 /// What tells a running server from every other; a copy of its files has the same identifier.

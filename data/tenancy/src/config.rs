@@ -35,7 +35,8 @@ pub struct Config {
     /// Most connections of one process as one lane. Default 16.
     #[serde(default = "lane_connections_max")]
     pub lane_connections_max: u32,
-    /// Connections of the directory itself. Default 8.
+    /// Connections of one process for the directory's tables, and as many again for what tenants have on
+    /// each cluster. Default 8.
     #[serde(default = "connections_max")]
     pub connections_max: usize,
     /// What stands behind the slug in a tenant's host. Default `localhost`.

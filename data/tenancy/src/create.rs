@@ -4,12 +4,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Value as Json, json};
 use terrace_data_migrate::Migrations;
-use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, ServiceName, Slug, TenantId};
+use terrace_ground_ids::{LaneId, ReleaseId, ServiceName, Slug, TenantId};
 use tokio_postgres::{GenericClient, Transaction, error::SqlState};
 use tracing::info;
 
 use crate::{
-    Directory, Error, Kind, Step, Tenant, lane,
+    Directory, Error, Kind, Step, Tenant,
+    lane::{self, Lanes},
     lifecycle::{Asked, Operation, detached},
     schemas, slugs, spares, view,
 };
@@ -35,8 +36,8 @@ pub struct NewTenant {
 enum Seat {
     /// It takes a spare, which is in this lane.
     Spare(LaneId),
-    /// It takes a seat in a lane of this cluster.
-    New(ClusterName),
+    /// It takes a seat in one of these.
+    New(Lanes),
 }
 
 /// The services that every tenant has, with what is served of each.
@@ -77,8 +78,10 @@ impl Directory {
                 None => {
                     let id = TenantId::random();
                     // Held before it can be seen, so that no other node takes it for abandoned.
-                    let seat = Seat::New(cluster);
-                    let work = async { Ok(Some(directory.reserve(&id, seat, new).await?)) };
+                    let work = async {
+                        let seat = Seat::New(directory.lanes(&cluster).await?);
+                        Ok(Some(directory.reserve(&id, seat, new).await?))
+                    };
                     directory.operate(&id, work).await?;
                     id
                 }
@@ -121,9 +124,12 @@ impl Directory {
                 spares::claim(&transaction, id).await?;
                 (lane, Step::Claimed)
             }
-            Seat::New(cluster) => {
+            Seat::New(lanes) => {
                 let size = self.config.lane_size(&new.plan);
-                (lane::seat(&transaction, self, &cluster, size).await?, Step::Placed)
+                (
+                    lane::seat(&transaction, &self.config, &lanes, size).await?,
+                    Step::Placed,
+                )
             }
         };
         let asked = Asked {
@@ -151,10 +157,11 @@ impl Directory {
 
     /// Of an operation that an older version began: its slug is taken, and nothing else.
     async fn place(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        let lanes = self.lanes(&self.config.cluster).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let size = self.config.lane_tenants_max;
-        let lane = lane::seat(&transaction, self, &self.config.cluster, size).await?;
+        let lane = lane::seat(&transaction, &self.config, &lanes, size).await?;
         transaction
             .execute(
                 "UPDATE terrace.tenant SET lane = $2, version = terrace.bump() WHERE id = $1",
@@ -259,16 +266,18 @@ impl Directory {
     /// Makes the tenant active, unless a release was activated meanwhile that it has not got: then the
     /// steps are walked once more.
     pub(crate) async fn finish(&self, operation: &Operation) -> Result<Option<Step>, Error> {
+        let home = self.home_of(&operation.tenant).await?.get().await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         transaction.query(CURRENT_HELD, &[]).await?;
-        if self.is_lacking(&transaction, &operation.tenant).await? {
+        if is_lacking(&transaction, &**home, &operation.tenant).await? {
             operation.record(&transaction, Step::Placed, &json!({})).await?;
             transaction.commit().await?;
             return Ok(Some(Step::Placed));
         }
         // Before it is active: a stream that flows early does no harm, one that never does would.
-        self.pause_stream(&operation.tenant, false).await?;
+        pause_stream(&**home, &operation.tenant, false).await?;
+        drop(home);
         transaction
             .execute("UPDATE terrace.tenant SET state = 'active', version = terrace.bump() WHERE id = $1 AND state = 'creating'", &[&operation.tenant.as_str()])
             .await?;
@@ -281,34 +290,6 @@ impl Directory {
         Ok(Some(Step::Active))
     }
 
-    /// Whether a service is served that has not all of its schema in the tenant's home. The caller
-    /// holds the list of services.
-    pub(crate) async fn is_lacking(&self, transaction: &Transaction<'_>, tenant: &TenantId) -> Result<bool, Error> {
-        let home = self.home_of(tenant).await?.get().await?;
-        let mut there = HashMap::new();
-        for row in home.query(THERE, &[&tenant.as_str()]).await? {
-            there.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?);
-        }
-        for row in transaction.query(HEADS, &[]).await? {
-            let (service, head): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
-            if there.get(service).is_none_or(|applied| *applied < head) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Holds a tenant's events back, or lets them flow.
-    pub(crate) async fn pause_stream(&self, tenant: &TenantId, paused: bool) -> Result<(), Error> {
-        let home = self.home_of(tenant).await?.get().await?;
-        home.execute(
-            "UPDATE terrace_events.stream SET paused = $2 WHERE tenant_id = $1 AND paused <> $2",
-            &[&tenant.as_str(), &paused],
-        )
-        .await?;
-        Ok(())
-    }
-
     /// The checked migrations of a release, from memory after the first time.
     pub(crate) async fn migrations_of(&self, release: &ReleaseId) -> Result<Migrations, Error> {
         if let Some(known) = self.migrations_lock().get(release) {
@@ -319,6 +300,36 @@ impl Directory {
         self.migrations_lock().insert(release.clone(), migrations.clone());
         Ok(migrations)
     }
+}
+
+/// Whether a service is served that has not all of its schema in the tenant's home. The caller's
+/// transaction holds the list of services.
+pub(crate) async fn is_lacking(
+    transaction: &Transaction<'_>,
+    home: &impl GenericClient,
+    tenant: &TenantId,
+) -> Result<bool, Error> {
+    let mut there = HashMap::new();
+    for row in home.query(THERE, &[&tenant.as_str()]).await? {
+        there.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?);
+    }
+    for row in transaction.query(HEADS, &[]).await? {
+        let (service, head): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if there.get(service).is_none_or(|applied| *applied < head) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Holds a tenant's events back, or lets them flow.
+pub(crate) async fn pause_stream(home: &impl GenericClient, tenant: &TenantId, paused: bool) -> Result<(), Error> {
+    home.execute(
+        "UPDATE terrace_events.stream SET paused = $2 WHERE tenant_id = $1 AND paused <> $2",
+        &[&tenant.as_str(), &paused],
+    )
+    .await?;
+    Ok(())
 }
 
 /// What a tenant may be called.

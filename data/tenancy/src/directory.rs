@@ -25,7 +25,11 @@ use crate::{
 /// The directory of one installation. One per process, behind an `Arc`.
 pub struct Directory {
     pub(crate) config: Config,
+    /// Connections for the directory's own tables.
     pub(crate) pool: Pool,
+    /// Connections for what tenants have in the directory's own cluster; apart from the others as if it
+    /// were elsewhere (homes.rs).
+    pub(crate) own_home: Pool,
     pub(crate) view: ArcSwap<View>,
     pub(crate) snapshot: ArcSwap<Option<Snapshot>>,
     /// Checked migrations of releases; a release never changes, so an entry is never stale.
@@ -52,6 +56,7 @@ impl Directory {
         if config.lane_secret.len() < 32 {
             return Err(Error::Config("lane_secret must have at least 32 characters".to_owned()));
         }
+        let own_home = pool(&config.database, config.connections_max)?;
         let pool = pool(&config.database, config.connections_max)?;
         let poll = Duration::from_millis(config.poll_ms.max(10));
         let directory = Arc::new(Self {
@@ -59,6 +64,7 @@ impl Directory {
             objects: Objects::open(&config.objects)?,
             config,
             pool,
+            own_home,
             view: ArcSwap::default(),
             snapshot: ArcSwap::default(),
             migrations: Mutex::default(),
@@ -145,7 +151,7 @@ pub(crate) fn pool(endpoint: &Endpoint, connections_max: usize) -> Result<Pool, 
     };
     let manager = Manager::from_config(endpoint.to_postgres(), NoTls, recycling);
     Pool::builder(manager)
-        .max_size(connections_max.max(2))
+        .max_size(connections_max.max(1))
         .wait_timeout(Some(Duration::from_secs(10)))
         .runtime(deadpool_postgres::Runtime::Tokio1)
         .build()

@@ -4,6 +4,11 @@
 //! The directory's own tables are in the first cluster, and a transaction cannot be in two. So whatever
 //! is done in a tenant's home commits there first and is recorded in the directory afterwards, and doing
 //! it again changes nothing.
+//!
+//! Connections are taken in one order, so that nobody who has one waits for somebody who has the other:
+//! first those of homes (of several: by the clusters' names), then the directory's, and never two of one
+//! cluster. Whoever has one of the directory's takes no other before it is given back. Tests run with one
+//! connection each, where whoever does otherwise waits for itself.
 
 use std::{
     collections::HashMap,
@@ -13,6 +18,7 @@ use std::{
 use deadpool_postgres::Pool;
 use terrace_data_router::{Address, Cluster};
 use terrace_ground_ids::{ClusterName, TenantId};
+use tokio_postgres::GenericClient;
 
 use crate::{Config, Directory, Endpoint, Error, Place, directory::pool, view};
 
@@ -64,7 +70,7 @@ impl Directory {
     /// it does not know: the directory's own.
     pub fn home(&self, tenant: &TenantId) -> Pool {
         self.cluster_pool(&self.home_cluster(tenant))
-            .unwrap_or_else(|_| self.pool.clone())
+            .unwrap_or_else(|_| self.own_home.clone())
     }
 
     /// The name of that cluster.
@@ -93,7 +99,7 @@ impl Directory {
             })
             .collect();
         if homes.is_empty() {
-            homes.push((self.config.cluster.clone(), self.pool.clone()));
+            homes.push((self.config.cluster.clone(), self.own_home.clone()));
         }
         homes
     }
@@ -106,8 +112,16 @@ impl Directory {
 
     /// The cluster where a tenant lives by the directory's word.
     pub(crate) async fn cluster_of(&self, tenant: &TenantId) -> Result<ClusterName, Error> {
-        let client = self.pool.get().await?;
-        let row = client
+        self.cluster_in(&**self.pool.get().await?, tenant).await
+    }
+
+    /// The same in a transaction of the caller's.
+    pub(crate) async fn cluster_in(
+        &self,
+        directory: &impl GenericClient,
+        tenant: &TenantId,
+    ) -> Result<ClusterName, Error> {
+        let row = directory
             .query_opt(
                 "SELECT l.cluster FROM terrace.lane l JOIN terrace.tenant t ON t.lane = l.id WHERE t.id = $1",
                 &[&tenant.as_str()],
@@ -131,7 +145,7 @@ impl Directory {
     /// The connections to a cluster.
     pub(crate) fn cluster_pool(&self, cluster: &ClusterName) -> Result<Pool, Error> {
         if *cluster == self.config.cluster {
-            return Ok(self.pool.clone());
+            return Ok(self.own_home.clone());
         }
         let view = self.tenants();
         let known = view

@@ -320,6 +320,7 @@ impl Directory {
                 self.choose_cluster(plan, None).await?
             }
         };
+        let lanes = self.lanes(&cluster).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         let (slug, name, plan) = match (new.of.as_ref(), new.slug) {
@@ -349,7 +350,7 @@ impl Directory {
             ));
         }
         slugs::take(&transaction, &tenant.slug, id).await?;
-        let lane = lane::seat(&transaction, self, &cluster, self.config.lane_size(&tenant.plan)).await?;
+        let lane = lane::seat(&transaction, &self.config, &lanes, self.config.lane_size(&tenant.plan)).await?;
         insert(&transaction, id, &tenant, &lane).await?;
         let source = manifest.tenant.id.clone();
         let input = Input {

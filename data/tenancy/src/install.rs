@@ -76,15 +76,15 @@ impl Directory {
             )
             .await?;
         let outcome = self.install_alone(&mut client).await;
-        if client
+        let unlocked = client
             .execute(
                 "SELECT pg_advisory_unlock(hashtextextended('terrace installation', 1))",
                 &[],
             )
-            .await
-            .is_err()
-        {
-            drop(deadpool_postgres::Object::take(client));
+            .await;
+        match unlocked {
+            Ok(_) => drop(client),
+            Err(_) => drop(deadpool_postgres::Object::take(client)),
         }
         outcome?;
         self.refresh().await?;

@@ -1,12 +1,13 @@
 //! Lanes: giving a tenant a login role with room, and making a new one when all are full.
 
 use data_encoding::HEXLOWER;
+use deadpool_postgres::Object;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use terrace_ground_ids::{ClusterName, LaneId, TenantId};
 use tokio_postgres::Transaction;
 
-use crate::{Directory, Error};
+use crate::{Config, Directory, Error};
 
 /// The password of a lane: derived, so that no table holds it and every node knows it.
 pub(crate) fn password(secret: &str, login: &str) -> String {
@@ -16,13 +17,42 @@ pub(crate) fn password(secret: &str, login: &str) -> String {
     HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
+/// The lanes of one cluster, for whoever wants a seat in one. Asked for before the connection to the
+/// directory is (homes.rs).
+pub(crate) struct Lanes {
+    cluster: ClusterName,
+    /// Where logins are made, when that is not the directory's own cluster.
+    server: Option<Object>,
+}
+
+impl Directory {
+    pub(crate) async fn lanes(&self, cluster: &ClusterName) -> Result<Lanes, Error> {
+        let server = if *cluster == self.config.cluster {
+            None
+        } else {
+            Some(self.known_cluster_pool(cluster).await?.get().await?)
+        };
+        Ok(Lanes {
+            cluster: cluster.clone(),
+            server,
+        })
+    }
+}
+
+impl Lanes {
+    /// Where they are.
+    pub(crate) fn cluster(&self) -> &ClusterName {
+        &self.cluster
+    }
+}
+
 /// Takes a seat in a lane of this size with room, for a tenant whose row the caller writes. The lock makes two
 /// creations at once agree on who takes the last seat, and on who makes the next lane; it is held for one
 /// short transaction.
 pub(crate) async fn seat(
     transaction: &Transaction<'_>,
-    directory: &Directory,
-    cluster: &ClusterName,
+    config: &Config,
+    lanes: &Lanes,
     size: u32,
 ) -> Result<LaneId, Error> {
     let size = i32::try_from(size.max(1)).unwrap_or(i32::MAX);
@@ -32,16 +62,15 @@ pub(crate) async fn seat(
             &[],
         )
         .await?;
-    let cluster_name = cluster.as_str();
     let free = transaction
         .query_opt(
             "SELECT id FROM terrace.lane WHERE cluster = $1 AND capacity = $2 AND tenants < capacity ORDER BY created_at, id LIMIT 1",
-            &[&cluster_name, &size],
+            &[&lanes.cluster.as_str(), &size],
         )
         .await?;
     let lane: LaneId = match &free {
         Some(row) => crate::view::parsed(row, 0, "lane id")?,
-        None => open(transaction, directory, cluster, size).await?,
+        None => open(transaction, config, lanes, size).await?,
     };
     transaction
         .execute(
@@ -53,13 +82,7 @@ pub(crate) async fn seat(
 }
 
 /// A new lane: its login role, and its row.
-async fn open(
-    transaction: &Transaction<'_>,
-    directory: &Directory,
-    cluster: &ClusterName,
-    size: i32,
-) -> Result<LaneId, Error> {
-    let config = &directory.config;
+async fn open(transaction: &Transaction<'_>, config: &Config, lanes: &Lanes, size: i32) -> Result<LaneId, Error> {
     let id = LaneId::random();
     let login = login(&id);
     // The verifier instead of the password, so that a server that logs statements does not log it.
@@ -70,20 +93,29 @@ async fn open(
         "CREATE ROLE \"{login}\" LOGIN NOINHERIT CONNECTION LIMIT {} PASSWORD '{verifier}'",
         limit * 2
     );
-    if *cluster == config.cluster {
-        transaction.batch_execute(&sql).await?;
-    } else {
+    match &lanes.server {
+        None => transaction.batch_execute(&sql).await?,
         // When the transaction does not commit, a login stays that may act for nobody.
-        let home = directory.known_cluster_pool(cluster).await?.get().await?;
-        home.batch_execute(&sql).await?;
+        Some(server) => server.batch_execute(&sql).await?,
     }
     transaction
         .execute(
             "INSERT INTO terrace.lane (id, cluster, login, capacity, connection_limit) VALUES ($1, $2, $3, $4, $5)",
-            &[&id.as_str(), &cluster.as_str(), &login, &size, &limit],
+            &[&id.as_str(), &lanes.cluster.as_str(), &login, &size, &limit],
         )
         .await?;
     Ok(id)
+}
+
+/// Gives a seat back.
+pub(crate) async fn leave(transaction: &Transaction<'_>, lane: &LaneId) -> Result<(), Error> {
+    transaction
+        .execute(
+            "UPDATE terrace.lane SET tenants = tenants - 1 WHERE id = $1",
+            &[&lane.as_str()],
+        )
+        .await?;
+    Ok(())
 }
 
 /// The login role of a lane: `lane_7f3k9q`.

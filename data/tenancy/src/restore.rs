@@ -18,7 +18,7 @@ use tracing::info;
 
 use crate::{
     Directory, Error, State, Step,
-    create::{CURRENT_HELD, lane_of},
+    create::{CURRENT_HELD, is_lacking, lane_of},
     lane,
     lifecycle::Operation,
     load::input,
@@ -71,6 +71,7 @@ impl Directory {
 
     async fn swap_held(&self, operation: &Operation, of: &TenantId) -> Result<Option<Step>, Error> {
         let made = &operation.tenant;
+        let mut home = self.home_of(of).await?.get().await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         transaction.query(CURRENT_HELD, &[]).await?;
@@ -82,15 +83,14 @@ impl Directory {
             .await?;
         let Some(row) = row else {
             drop(transaction);
-            drop(client);
+            drop((client, home));
             return self.undo_restore(operation, of).await;
         };
         let (plan, state, told): (String, State, String) =
             (row.try_get(0)?, view::state(row.try_get(1)?)?, row.try_get(2)?);
-        let mut home = self.home_of(of).await?.get().await?;
         let at_home = home.transaction().await?;
         let is_first = at_home.execute(DONE, &[&operation.id]).await? == 1;
-        if is_first && self.is_lacking(&transaction, made).await? {
+        if is_first && is_lacking(&transaction, &*at_home, made).await? {
             operation.record(&transaction, Step::Placed, &json!({})).await?;
             transaction.commit().await?;
             return Ok(Some(Step::Placed));

@@ -35,13 +35,17 @@ impl Directory {
     async fn fill_spares_alone(&self) -> Result<usize, Error> {
         let mut made = 0;
         loop {
-            let mut client = self.pool.get().await?;
-            let stale = client.query(STALE, &[]).await?;
+            let stale = {
+                let client = self.pool.get().await?;
+                client.query(STALE, &[]).await?
+            };
             for row in &stale {
                 let (tenant, lane) = (view::parsed(row, 0, "tenant id")?, view::parsed(row, 1, "lane id")?);
                 self.ready_spare(&tenant, &lane).await?;
                 made += 1;
             }
+            let lanes = self.lanes(&self.config.cluster).await?;
+            let mut client = self.pool.get().await?;
             let row = client
                 .query_one("SELECT count(*), (SELECT count(*) FROM terrace.service WHERE current IS NOT NULL) FROM terrace.spare", &[])
                 .await?;
@@ -52,7 +56,7 @@ impl Directory {
             }
             let tenant = TenantId::random();
             let transaction = client.transaction().await?;
-            let lane = lane::seat(&transaction, self, &self.config.cluster, self.config.lane_tenants_max).await?;
+            let lane = lane::seat(&transaction, &self.config, &lanes, self.config.lane_tenants_max).await?;
             transaction
                 .execute(
                     "INSERT INTO terrace.spare (tenant, lane, state) VALUES ($1, $2, 'building')",
@@ -67,6 +71,12 @@ impl Directory {
     /// Builds and migrates one, unless a creation has it by now.
     async fn ready_spare(&self, tenant: &TenantId, lane: &LaneId) -> Result<(), Error> {
         let work = async {
+            let services = current(&**self.pool.get().await?).await?;
+            let mut migrations = Vec::new();
+            for (_, release) in &services {
+                migrations.push(self.migrations_of(release).await?);
+            }
+            // Its row and its schemas are on one cluster, and so in one transaction.
             let mut client = self.pool.get().await?;
             let transaction = client.transaction().await?;
             let mine = transaction
@@ -78,13 +88,11 @@ impl Directory {
             if mine == 0 {
                 return Ok(());
             }
-            let services = current(&*transaction).await?;
             let names: Vec<_> = services.iter().map(|(service, _)| service.clone()).collect();
             schemas::build(&transaction, tenant, lane, &names).await?;
             transaction.commit().await?;
-            for (_, release) in &services {
-                let migrations = self.migrations_of(release).await?;
-                terrace_data_migrate::apply(&mut client, tenant, &migrations, &self.config.migrate).await?;
+            for migrations in &migrations {
+                terrace_data_migrate::apply(&mut client, tenant, migrations, &self.config.migrate).await?;
             }
             client
                 .execute(

@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::{
     Directory, Error, Kind, State, Step,
+    create::pause_stream,
     lifecycle::{Asked, Operation, detached},
     view,
 };
@@ -94,7 +95,9 @@ impl Directory {
         if operation.step != Step::Served {
             return Ok(None);
         }
-        self.pause_stream(&operation.tenant, false).await?;
+        let home = self.home_of(&operation.tenant).await?.get().await?;
+        pause_stream(&**home, &operation.tenant, false).await?;
+        drop(home);
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         operation.record(&transaction, Step::Resumed, &json!({})).await?;
@@ -110,8 +113,8 @@ impl Directory {
         }
         let prefix = format!("{}_", operation.tenant);
         let end = Instant::now() + QUIET_MAX;
-        self.pause_stream(&operation.tenant, true).await?;
         let home = self.home_of(&operation.tenant).await?.get().await?;
+        pause_stream(&**home, &operation.tenant, true).await?;
         let busy = loop {
             let busy: i64 = home.query_one(BUSY, &[&prefix]).await?.try_get(0)?;
             if busy == 0 || Instant::now() >= end {

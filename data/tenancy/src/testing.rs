@@ -114,6 +114,8 @@ impl World {
         };
         let folder = Some(connection.socket_dir.join(format!("objects-{}", database.name)));
         let mut config = Config::new(database, "a secret of thirty-two characters");
+        // Enough for everything, one after the other: whoever takes a second while it has one waits for itself.
+        config.connections_max = 1;
         config.objects.folder = folder;
         // Every scratch server has the same.
         for name in ["second", "third"] {

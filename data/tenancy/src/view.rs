@@ -282,7 +282,10 @@ impl View {
         }
         let mut lanes = HashMap::new();
         for row in transaction
-            .query("SELECT id, login, connection_limit, cluster FROM terrace.lane", &[])
+            .query(
+                "SELECT id, login, connection_limit, cluster, capacity FROM terrace.lane",
+                &[],
+            )
             .await?
         {
             let (login, cluster): (String, ClusterName) = (row.try_get(1)?, parsed(&row, 3, "cluster name")?);
@@ -291,6 +294,7 @@ impl View {
                 password: lane::password(&config.lane_secret, &login),
                 login,
                 connection_limit: usize::try_from(row.try_get::<_, i32>(2)?).unwrap_or(1),
+                tenants_max: usize::try_from(row.try_get::<_, i32>(4)?).unwrap_or(1),
                 cluster: clusters
                     .get(&cluster)
                     .map(|known: &KnownCluster| known.place.clone())

@@ -44,6 +44,8 @@ const SPREAD: &str = "WITH wanted AS (
         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w (service, name, cron, due)
         JOIN terrace_events.principal p ON p.service = w.service AND p.ready_at IS NOT NULL
         JOIN terrace_events.stream s ON s.tenant_id = p.tenant_id AND NOT s.paused
+        -- One that is being moved here gets its jobs by the replication, which a row of ours would stop.
+        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_subscription u WHERE u.subname = 'move_' || p.tenant_id)
     ), gone AS (
         DELETE FROM terrace_events.job j WHERE j.cron IS NOT NULL AND NOT EXISTS (
             SELECT FROM unnest($1::text[], $2::text[]) AS w (service, name) WHERE w.service = j.service AND w.name = j.name)

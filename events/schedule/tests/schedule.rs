@@ -369,6 +369,19 @@ async fn what_a_manifest_asks_for_is_done_for_each_tenant_at_each_moment() {
     stage.tenant("initech").await;
     scheduler.recur(vec![line("report", "0 4 1 1 *"), line("new", "0 3 1 1 *")]);
     stage.until(jobs, 6).await;
+    // One that is being moved here gets them by the replication, and from nobody else.
+    let moved = stage.tenant("umbrella").await;
+    let follow = format!(
+        "CREATE SUBSCRIPTION \"move_{moved}\" CONNECTION 'dbname=none' PUBLICATION none WITH (connect = false, slot_name = NONE)"
+    );
+    stage.world.admin().await.batch_execute(&follow).await.unwrap();
+    scheduler.recur(vec![
+        line("report", "0 4 1 1 *"),
+        line("new", "0 3 1 1 *"),
+        line("newer", "0 3 1 1 *"),
+    ]);
+    stage.until(jobs, 9).await;
+    assert_eq!(stage.count(&format!("{jobs} AND tenant_id = '{moved}'")).await, 0);
     running.abort();
     assert_eq!(
         stage.count(COUNTED).await,

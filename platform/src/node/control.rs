@@ -188,7 +188,7 @@ impl Platform for Plane {
             slug: tenant.slug,
             name: tenant.name,
             plan: tenant.plan.as_str().to_owned(),
-            region: None,
+            region: tenant.region,
             context: owner.map(|owner| json!({ "owner": owner })),
             actor: Some(operator.to_owned()),
         };

@@ -44,20 +44,28 @@ impl Log for Streams {
                 .or_default()
                 .push(tenant.clone());
         }
-        let mut heads = Vec::with_capacity(tenants.len());
+        let (mut heads, mut failed) = (Vec::with_capacity(tenants.len()), None);
         for there in homes.values() {
             let Some(first) = there.first() else { continue };
-            heads.extend(self.log(first).heads(there).await?);
+            // A cluster that is away keeps nobody else's streams waiting.
+            match self.log(first).heads(there).await {
+                Ok(here) => heads.extend(here),
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(heads)
+        match failed {
+            Some(error) if heads.is_empty() => Err(error),
+            _ => Ok(heads),
+        }
     }
 
     async fn retention(&self, retention: Retention) -> Result<u64, Error> {
-        let mut gone = 0;
+        let mut outcome = Ok(0);
         for (_, pool) in self.0.homes() {
-            gone += Postgres::new(pool).retention(retention).await?;
+            let gone = Postgres::new(pool).retention(retention).await;
+            outcome = outcome.and_then(|so_far| Ok(so_far + gone?));
         }
-        Ok(gone)
+        outcome
     }
 }
 

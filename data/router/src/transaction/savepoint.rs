@@ -1,7 +1,13 @@
 //! Savepoints of a transaction: a part of it that can be taken back alone, also after an error.
 
-use super::Transaction;
-use crate::{Error, ErrorKind, Result, backend::Mark, router::within};
+use std::sync::Arc;
+
+use super::{Start, Transaction};
+use crate::{
+    Error, ErrorKind, Result,
+    backend::Mark,
+    router::{LOOK_FIRST, timeout_ms, within},
+};
 
 /// A point in a transaction to which it can be rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,15 +79,17 @@ impl Transaction {
 
     async fn mark(&mut self, mark: Mark, depth: usize) -> Result<()> {
         let outcome = within(self.deadline, async {
-            let (config, route) = (
-                std::sync::Arc::clone(&self.inner.config),
-                std::sync::Arc::clone(&self.route),
-            );
-            let timeout_ms = crate::router::timeout_ms(self.deadline)?;
-            let lease = self.lease().await?;
-            match lease.savepoint(mark, depth, &route, timeout_ms, &config).await {
-                Ok(()) => Ok(()),
-                Err(failure) => Err(self.fail(failure, false)),
+            let config = Arc::clone(&self.inner.config);
+            let timeout_ms = timeout_ms(self.deadline)?;
+            let mut wait = LOOK_FIRST;
+            loop {
+                let route = Arc::clone(&self.route);
+                let lease = self.lease().await?;
+                let start = Start::of(lease);
+                match lease.savepoint(mark, depth, &route, timeout_ms, &config).await {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => self.begin_again(failure, start, &mut wait).await?,
+                }
             }
         })
         .await;

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::Transaction;
+use super::{Start, Transaction};
 use crate::{
     Error, ErrorKind, Result, Rows, Value,
     backend::Portal,
     flight::Statement,
-    router::{timeout_ms, within},
+    router::{LOOK_FIRST, timeout_ms, within},
     statements::{Seen, Watch},
 };
 
@@ -54,37 +54,35 @@ impl Transaction {
         self.route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
         let number = self.scans_made + 1;
         let outcome = within(self.deadline, async {
-            let (config, route) = (Arc::clone(&self.inner.config), Arc::clone(&self.route));
+            let config = Arc::clone(&self.inner.config);
             let timeout_ms = timeout_ms(self.deadline)?;
-            let lease = self.lease().await?;
-            let watch = Watch::begin(&route, &verdict, sql);
-            let opened = lease
-                .open_scan(
-                    Portal(number),
-                    FIRST_ROWS,
-                    &route,
-                    &verdict,
-                    params,
-                    timeout_ms,
-                    &config,
-                )
-                .await;
-            match opened {
-                Ok((statement, batch)) => {
-                    let seen = watch.seen();
-                    watch.done();
-                    Ok(Open {
-                        number,
-                        statement,
-                        seen,
-                        rows: next_rows(FIRST_ROWS, batch.row_bytes, config.batch_bytes),
-                        ready: Some(batch.rows),
-                        is_last: batch.is_last,
-                    })
-                }
-                Err(failure) => {
-                    drop(watch);
-                    Err(self.fail(failure, false))
+            let mut wait = LOOK_FIRST;
+            loop {
+                let route = Arc::clone(&self.route);
+                let lease = self.lease().await?;
+                let start = Start::of(lease);
+                let portal = Portal(number);
+                let watch = Watch::begin(&route, &verdict, sql);
+                match lease
+                    .open_scan(portal, FIRST_ROWS, &route, &verdict, params, timeout_ms, &config)
+                    .await
+                {
+                    Ok((statement, batch)) => {
+                        let seen = watch.seen();
+                        watch.done();
+                        return Ok(Open {
+                            number,
+                            statement,
+                            seen,
+                            rows: next_rows(FIRST_ROWS, batch.row_bytes, config.batch_bytes),
+                            ready: Some(batch.rows),
+                            is_last: batch.is_last,
+                        });
+                    }
+                    Err(failure) => {
+                        watch.failed(&failure);
+                        self.begin_again(failure, start, &mut wait).await?;
+                    }
                 }
             }
         })

@@ -142,6 +142,7 @@ impl House {
                 login: login.to_owned(),
                 password: "lane-password".to_owned(),
                 connection_limit: 4,
+                tenants_max: 64,
                 cluster: Arc::clone(&cluster),
             })
         };

@@ -7,7 +7,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::Ends;
-use crate::{Directory, Error, Step, lifecycle::Operation};
+use crate::{Directory, Error, Step, lane, lifecycle::Operation};
 
 impl Directory {
     pub(super) async fn lane_step(&self, operation: &Operation, ends: &Ends) -> Result<Option<Step>, Error> {
@@ -36,12 +36,7 @@ impl Directory {
     async fn leave_lane(&self, operation: &Operation, ends: &Ends) -> Result<Option<Step>, Error> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        transaction
-            .execute(
-                "UPDATE terrace.lane SET tenants = tenants - 1 WHERE id = $1",
-                &[&ends.input.from_lane.as_str()],
-            )
-            .await?;
+        lane::leave(&transaction, &ends.input.from_lane).await?;
         operation.record(&transaction, Step::Moved, &json!({})).await?;
         operation.end(&transaction).await?;
         transaction.commit().await?;

@@ -7,7 +7,7 @@ use tokio_postgres::GenericClient;
 use tracing::info;
 
 use super::{Ends, Input};
-use crate::{Directory, Error, Step, lifecycle::Operation, schemas};
+use crate::{Directory, Error, Step, lane, lifecycle::Operation, schemas};
 
 impl Directory {
     /// The target follows the source no more. Only then may anything be removed there.
@@ -21,12 +21,7 @@ impl Directory {
         let removed = remove_from(&ends.source, &ends.tenant).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
-        transaction
-            .execute(
-                "UPDATE terrace.lane SET tenants = tenants - 1 WHERE id = $1",
-                &[&ends.input.from_lane.as_str()],
-            )
-            .await?;
+        lane::leave(&transaction, &ends.input.from_lane).await?;
         let evidence = json!({"rows": removed.rows, "bytes": removed.bytes});
         operation.record(&transaction, Step::Moved, &evidence).await?;
         operation.end(&transaction).await?;
@@ -61,30 +56,28 @@ impl Directory {
             let input: Input = serde_json::from_str(input).map_err(|error| Error::corrupt("input of a move", error))?;
             let step = Step::parse(step).ok_or_else(|| Error::corrupt("step", step))?;
             let ends = self.both(tenant, input).await?;
-            let (stays, side, lane) = if step.is_before_switch() {
+            let (stays, side, left) = if step.is_before_switch() {
                 (&ends.input.from_lane, &ends.target, &ends.input.to_lane)
             } else {
                 (&ends.input.to_lane, &ends.source, &ends.input.from_lane)
             };
             if ends.is_one_cluster() {
                 ends.grant(stays).await?;
-                ends.revoke(lane).await?;
+                ends.revoke(left).await?;
             } else {
-                ends.unsubscribe().await?;
-                ends.unpublish().await?;
+                let parted = ends.unsubscribe().await;
                 if step.is_before_switch() {
-                    ends.release().await?;
+                    // First of all the tenant goes on, and its log is kept for nobody: also when the server
+                    // that it did not move to never answers again.
+                    ends.grant(stays).await?;
                 }
+                ends.unpublish().await?;
+                parted?;
                 remove_from(side, tenant).await?;
             }
             let mut client = self.pool.get().await?;
             let transaction = client.transaction().await?;
-            transaction
-                .execute(
-                    "UPDATE terrace.lane SET tenants = tenants - 1 WHERE id = $1",
-                    &[&lane.as_str()],
-                )
-                .await?;
+            lane::leave(&transaction, left).await?;
             transaction
                 .execute(
                     "UPDATE terrace.lifecycle SET evidence = evidence || '{\"cleaned\": true}' WHERE id = $1",
@@ -125,7 +118,27 @@ impl Ends {
                 self.name
             ))
             .await?;
-        Ok(())
+        self.restore_identities(&**source).await
+    }
+
+    /// What was said of tables without a key when they were published (prepare.rs).
+    async fn restore_identities(&self, source: &impl GenericClient) -> Result<(), Error> {
+        let row = source
+            .query_one(
+                "SELECT coalesce(string_agg(format('ALTER TABLE %I.%I REPLICA IDENTITY DEFAULT', n.nspname, c.relname), ';'), '')
+                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE starts_with(n.nspname, $1) AND c.relkind = 'r' AND c.relreplident = 'f'",
+                &[&format!("{}_", self.tenant)],
+            )
+            .await?;
+        let back: &str = row.try_get(0)?;
+        // Left as it is when somebody has a table for long: it does no harm.
+        drop(
+            source
+                .batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = '1s'; {back}; COMMIT"))
+                .await,
+        );
+        Ok(source.batch_execute("ROLLBACK").await?)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     Directory, Error, Kind, Step,
     change::settled,
     create::lane_of,
-    lane,
+    lane::{self, Lanes},
     lifecycle::{Asked, Operation, detached},
 };
 
@@ -145,6 +145,7 @@ impl Directory {
         if from != target {
             self.check_move(&from, &target).await?;
         }
+        let lanes = self.lanes(&target).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         settled(&transaction, tenant).await?;
@@ -168,7 +169,7 @@ impl Directory {
         if from == target && size == now {
             return Ok(None);
         }
-        let operation = self.take_seat(&transaction, tenant, &target, size, actor).await?;
+        let operation = self.take_seat(&transaction, tenant, &lanes, size, actor).await?;
         transaction.commit().await?;
         info!(tenant.id = %tenant, "Began to move a tenant to {target}, into a lane of {size}");
         Ok(Some(operation))
@@ -179,15 +180,15 @@ impl Directory {
         &self,
         transaction: &Transaction<'_>,
         tenant: &TenantId,
-        to: &ClusterName,
+        to: &Lanes,
         size: u32,
         actor: &str,
     ) -> Result<Operation, Error> {
         let input = Input {
-            from: self.cluster_of(tenant).await?,
-            to: to.clone(),
+            from: self.cluster_in(transaction, tenant).await?,
+            to: to.cluster().clone(),
             from_lane: lane_of(transaction, tenant).await?,
-            to_lane: lane::seat(transaction, self, to, size).await?,
+            to_lane: lane::seat(transaction, &self.config, to, size).await?,
         };
         let asked = Asked::by(
             actor,

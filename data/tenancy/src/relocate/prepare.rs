@@ -132,6 +132,11 @@ impl Directory {
                 .await?;
             transaction.commit().await?;
             let conninfo = self.conninfo(&ends.input.from)?.replace('\'', "''");
+            // A server that logs statements, or those that fail, must not log the password. Only a superuser
+            // may say so; elsewhere the server's own settings hold.
+            for quiet in ["log_statement = 'none'", "log_min_error_statement = 'panic'"] {
+                drop(target.batch_execute(&format!("SET {quiet}")).await);
+            }
             target
                 .batch_execute(&format!(
                     "CREATE SUBSCRIPTION \"{name}\" CONNECTION '{conninfo}' PUBLICATION \"{name}\" WITH (slot_name = '{name}')"

@@ -254,6 +254,7 @@ impl Ends {
                 );
             }
         }
+        drop(source);
         let mut target = self.target.get().await?;
         let transaction = target.transaction().await?;
         transaction.batch_execute("SET LOCAL synchronous_commit = on").await?;

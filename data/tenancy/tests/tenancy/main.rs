@@ -5,6 +5,7 @@
 mod archive;
 mod builds;
 mod canaries;
+mod connections;
 mod create;
 mod delete;
 mod figures;

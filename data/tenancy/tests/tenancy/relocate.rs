@@ -401,6 +401,25 @@ async fn new_tenants_go_where_their_plan_and_region_say_and_then_where_there_are
             .iter()
             .all(|(_, from, to)| *from == second() && *to == main_cluster())
     );
+    // Otherwise nobody leaves a region, or goes where the plan is not taken.
+    world.directory.drain_cluster(&second(), false).await.unwrap();
+    for index in 0..4 {
+        create(tenant(&format!("north-{index}"), Some("north"))).await.unwrap();
+    }
+    assert_eq!(world.directory.suggest_moves(10), []);
+    let plans = "UPDATE terrace.cluster SET plans = '{team}' WHERE name = 'second'";
+    world.admin().await.execute(plans, &[]).await.unwrap();
+    for index in 0..9 {
+        create(tenant(&format!("main-{index}"), None)).await.unwrap();
+    }
+    world.directory.refresh().await.unwrap();
+    assert_eq!(world.directory.suggest_moves(10), []);
+    let all = "UPDATE terrace.cluster SET plans = NULL WHERE name = 'second'";
+    world.admin().await.execute(all, &[]).await.unwrap();
+    world.admin().await.execute("SELECT terrace.bump()", &[]).await.unwrap();
+    world.directory.refresh().await.unwrap();
+    let moves = world.directory.suggest_moves(10);
+    assert_eq!(moves.len(), 2, "{moves:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
