@@ -84,8 +84,10 @@ impl Node {
             seals: sql.seals(),
             router: router.clone(),
         };
-        let sealer = Sealer::new(&secrets.bytes("sealing")?);
-        let settings = Arc::new(Settings::new(directory.clone(), sealer));
+        let settings = Arc::new(Settings::new(
+            directory.clone(),
+            Sealer::new(&secrets.bytes("sealing")?),
+        ));
         let cache = Arc::new(Store::new(&config.cache));
         let tables = Arc::new(TenantTables(directory.clone()));
         let files = Arc::new(Files::new(config.blob.clone(), router.clone(), tables.clone()));
