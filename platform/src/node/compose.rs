@@ -80,14 +80,9 @@ impl Node {
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
         let sql = Sql::new(router.clone(), Arc::new(move |tenant, seq| ring.ring(tenant, seq)));
-        let sql_seals = SqlSeals {
-            seals: sql.seals(),
-            router: router.clone(),
-        };
-        let settings = Arc::new(Settings::new(
-            directory.clone(),
-            Sealer::new(&secrets.bytes("sealing")?),
-        ));
+        let sql_seals = SqlSeals::new(sql.seals(), router.clone());
+        let sealer = Sealer::new(&secrets.bytes("sealing")?);
+        let settings = Arc::new(Settings::new(directory.clone(), sealer));
         let cache = Arc::new(Store::new(&config.cache));
         let tables = Arc::new(TenantTables(directory.clone()));
         let files = Arc::new(Files::new(config.blob.clone(), router.clone(), tables.clone()));
