@@ -1,5 +1,5 @@
 // A control API in memory, for `npm run dev` and browser tests: the same contract, and traffic that moves.
-import type { Build, Cluster, CreateTenant, Meters, MetersError, Operation, Release, ReleaseFacts, RenameTenant, Service, Site, Tenant } from '@terrace/client/control';
+import type { Build, Cluster, CreateTenant, Meters, MetersError, Operation, Release, ReleaseFacts, RenameTenant, Service, Site, Tenant, TenantDatabase } from '@terrace/client/control';
 import { mockBackend, MockProblem, type MockRequest } from '@terrace/site/mock';
 import type { Plugin } from 'vite';
 
@@ -209,6 +209,66 @@ class World {
   }
 }
 
+/** How a tenant's data is doing. The first has traffic and a lock, the third a migration to come, the last nothing. */
+function database(of: Tenant, index: number): TenantDatabase {
+  const scale = [1, 40, 0.2, 0][index] ?? 0;
+  const schema = (service: string, tables: number, rows: number, version: number, current = version): TenantDatabase['schemas'][number] => ({
+    service,
+    schema: `${of.id}_${service}`,
+    size_bytes: 90_000 * tables + Math.round(rows * scale) * 220,
+    tables,
+    indexes: tables * 2,
+    live_rows: Math.round(rows * scale),
+    dead_rows: Math.round(rows * scale * 0.02),
+    state: version < current ? 'behind' : 'current',
+    version,
+    current,
+    release: 'r_7f3k9q2m4x',
+    migrated_at: back(26 * HOUR),
+  });
+  const schemas = [schema('billing', 2, 40, 1), schema('identity', 3, 310, 4), schema('tasks', 6, 18_400, index === 2 ? 6 : 7, 7)];
+  const sum = (figure: (one: TenantDatabase['schemas'][number]) => number) => schemas.reduce((total, one) => total + figure(one), 0);
+  const statement = (service: string, fingerprint: string, calls: number, mean_ms: number, max_ms: number, text: string, failures = 0): TenantDatabase['statements'][number] => ({
+    service,
+    fingerprint,
+    text,
+    calls,
+    failures,
+    total_ms: calls * mean_ms,
+    mean_ms,
+    max_ms,
+  });
+  const statements = [
+    statement('tasks', '9c1f03ab77e2d410', 1_204, 14.21, 812.4, 'SELECT t.id, t.title, t.list, t.position, t.assignee, (SELECT count(*) FROM comment AS c WHERE c.task = t.id) AS comments FROM task AS t WHERE t.board = $1 ORDER BY t.list, t.position', 2),
+    statement('tasks', '50fde20626009aba', 48_310, 0.21, 9.8, 'SELECT id, title FROM board WHERE id = $1'),
+    statement('tasks', '2b7ce5d190a44f03', 9_114, 0.84, 44.1, 'UPDATE task SET list = $1, position = $2, updated_at = now(), version = version + $3 WHERE id = $4 AND version = $5 RETURNING *', 31),
+    statement('identity', 'd03ef7719a65c2b8', 12_002, 0.19, 3.2, 'SELECT id, name, role, password_hash FROM member WHERE lower(email) = lower($1)'),
+    statement('identity', '71a0c4b2e85d9f36', 4_410, 0.33, 5.1, 'INSERT INTO refresh_token (hash, member, family, expires_at) VALUES ($1, $2, $3, $4)'),
+    statement('billing', 'ee14b09c3f7a2d58', 1_800, 0.41, 6.6, 'INSERT INTO meter (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = meter.value + excluded.value'),
+    statement('tasks', '08c6d1f4a93b7e25', 902, 0.52, 4.9, 'SELECT id, author, text, created_at FROM comment WHERE task = $1 ORDER BY created_at'),
+    statement('tasks', 'b5520e9f1d8c6a47', 310, 1.1, 12.9, 'DELETE FROM task WHERE id = $1'),
+    statement('tasks', '3fa8806e7c2b91d4', 44, 2.4, 10.2, 'SELECT name, value, limit_value FROM counter'),
+  ];
+  return {
+    at: back(0),
+    cluster: 'main',
+    size_bytes: sum((one) => one.size_bytes),
+    index_bytes: Math.round(sum((one) => one.size_bytes) * 0.31),
+    exact: index !== 0,
+    live_rows: sum((one) => one.live_rows),
+    dead_rows: sum((one) => one.dead_rows),
+    cache_hit_ratio: scale ? 0.9934 : null,
+    longest_transaction_ms: index === 0 ? 2_410 : null,
+    lock_waits: index === 0 ? [{ schema: `${of.id}_tasks`, table: 'task', target: 'relation', mode: 'RowExclusiveLock', waited_ms: 2_180, blockers: 1 }] : [],
+    schemas,
+    connections: { in_flight: scale ? 3 : 0, waiting: index === 0 ? 2 : 0, lane_in_use: scale ? 5 : 0, lane_idle: 4, lane_limit: 16 },
+    counts: { statements: Math.round(90_210 * scale), failures: 44, refused: 0, lock_timeouts: index === 0 ? 3 : 0, timeouts: index === 0 ? 1 : 0, conflicts: 2 },
+    statements: scale ? statements : [],
+    other_calls: scale ? 611 : 0,
+    other_ms: scale ? 204.4 : 0,
+  };
+}
+
 /** The Vite plugin. Scenarios of `POST /api/mock`: `empty`, `sample`, and those of the mock server. */
 export function mock(): Plugin {
   let world = new World(true);
@@ -267,6 +327,10 @@ export function mock(): Plugin {
       'GET /api/control/tenants/:tenant': ({ params }) => ({
         body: find(world.tenants, ({ id, slug }) => id === params['tenant'] || slug === params['tenant']),
       }),
+      'GET /api/control/tenants/:tenant/database': ({ params }) => {
+        const found = find(world.tenants, ({ id, slug }) => id === params['tenant'] || slug === params['tenant']);
+        return { body: database(found, world.tenants.indexOf(found)) };
+      },
       'GET /api/control/tenants/:tenant/operations': ({ params }) => ({
         body: { items: world.operations.filter(({ tenant }) => tenant === params['tenant']) },
       }),

@@ -13,14 +13,16 @@ import {
   type ReleaseDiff,
   type ReleaseFacts,
   type RenameTenant,
+  type SchemaState,
   type Service,
   type Session,
   type Site,
   type Tenant,
+  type TenantDatabase,
 } from '@terrace/client/control';
 import { isUnreachable, problemOf } from '@terrace/site';
 
-export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, ReleaseDiff, ReleaseFacts, Service, Session, Site, Subscription, Tenant };
+export type { Build, Cluster, CreatedTenant, CreateTenant, Meters, MetersError, Operation, Release, ReleaseDiff, ReleaseFacts, SchemaState, Service, Session, Site, Subscription, Tenant, TenantDatabase };
 
 /** A page of a list: what is known so far, and where the rest begins. */
 export interface Page<T> {
@@ -48,6 +50,13 @@ async function call<T>(answer: Promise<T>): Promise<T> {
   }
 }
 
+/** One tenant's cluster may be away while all else answers: this is its page's problem, and not the connection's. */
+function ofOneCluster(error: unknown): never {
+  const problem = problemOf(error);
+  if (problem?.code !== 'data-unavailable') throw error;
+  throw { ...problem, code: 'cluster-unavailable', title: problem.title, detail: 'The cluster of this tenant does not answer.' };
+}
+
 export const api = {
   /** Not observed for 401: there, a wrong password is the answer and not the end of a session. */
   signIn: (email: string, password: string): Promise<Session> => client.createSession({ email, password }),
@@ -59,6 +68,7 @@ export const api = {
     return { items: page.items, next: page.next_page_token };
   },
   tenant: (tenant: string): Promise<Tenant> => call(client.getTenant({ tenant })),
+  database: (tenant: string): Promise<TenantDatabase> => call(client.showTenantDatabase({ tenant }).catch(ofOneCluster)),
   createTenant: (tenant: CreateTenant): Promise<CreatedTenant> => call(client.createTenant(tenant)),
   suspendTenant: (tenant: string): Promise<Tenant> => call(client.suspendTenant({ tenant })),
   resumeTenant: (tenant: string): Promise<Tenant> => call(client.resumeTenant({ tenant })),

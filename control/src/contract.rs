@@ -33,6 +33,7 @@ pub(crate) fn operations(protect: impl FnOnce(OpenApiRouter<State>) -> OpenApiRo
         .routes(routes!(tenants::rename))
         .routes(routes!(tenants::export))
         .routes(routes!(tenants::operations))
+        .routes(routes!(tenants::database))
         .routes(routes!(tenants::finish))
         .routes(routes!(tenants::evidence))
         .routes(routes!(tenants::relocate))

@@ -58,8 +58,9 @@ pub use settings::{NewSetting, PutSetting, Setting, SettingKind, SettingPage, Se
 pub use sites::{Build, BuildState, BuildUpload, FileUpload, Site, SitePage};
 pub use state::State;
 pub use tenants::{
-    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, MoveTenant, Placement, Plan,
-    RenameTenant, Tenant, TenantPage, TenantState,
+    ChangePlan, CreateOwner, CreateTenant, CreatedOwner, CreatedTenant, DeletedTenant, LockWait, MigrationState,
+    MoveTenant, Placement, Plan, RenameTenant, SchemaState, SlowStatement, StatementCounts, Tenant, TenantConnections,
+    TenantDatabase, TenantPage, TenantState,
 };
 pub use usage::{UsageFilter, UsageReport, UsageRow};
 

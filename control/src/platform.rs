@@ -11,7 +11,7 @@ use terrace_ground_ids::{ClusterName, ReleaseId, ServiceName, SiteName, Slug, Te
 use crate::{
     Build, Cluster, DeletedTenant, EdgeSnapshot, InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewCluster,
     NewInvocation, NewSetting, Plan, Release, ReleaseDiff, ReleaseFacts, Service, Setting, SettingKind, SettingRef,
-    Site, Suggestion, Tenant, UsageFilter, UsageReport,
+    Site, Suggestion, Tenant, TenantDatabase, UsageFilter, UsageReport,
 };
 
 /// The platform, as operators and the edge see it.
@@ -27,6 +27,10 @@ pub trait Platform: Send + Sync + 'static {
 
     /// One tenant. [`Error::NotFound`] if there is none.
     async fn tenant(&self, tenant: &TenantRef) -> Result<Tenant, Error>;
+
+    /// How a tenant's data is doing. Called every few seconds for each console that shows it; reads the
+    /// catalogue of the tenant's cluster, and takes no lock there that anybody waits for.
+    async fn database(&self, tenant: &TenantRef) -> Result<TenantDatabase, Error>;
 
     /// Creates a tenant with the schemas of every service, and runs the services' hooks. It returns
     /// when the tenant can be used. [`Error::Conflict`] if the slug is taken.

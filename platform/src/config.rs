@@ -40,6 +40,8 @@ pub struct Config {
     pub blob: terrace_capabilities_blob::Config,
     /// How tenants' transactions are run.
     pub router: terrace_data_router::Config,
+    /// What a scraper is shown.
+    pub metrics: crate::node::MetricsConfig,
     /// How events reach browsers.
     pub live: terrace_events_live::Config,
     /// How events reach services.

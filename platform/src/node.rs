@@ -8,6 +8,7 @@ mod budget;
 mod calls;
 mod compose;
 mod control;
+mod database;
 mod deliver;
 mod deployments;
 mod diff;
@@ -33,6 +34,7 @@ use tracing::{info, warn};
 
 use crate::{config::Config, parent, secrets::Secrets};
 use compose::Node;
+pub use database::Metrics as MetricsConfig;
 use serve::Front;
 
 /// Runs services: takes requests from the edge, and answers the control API.

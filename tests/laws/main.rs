@@ -8,6 +8,7 @@ mod bad_input;
 mod clusters;
 mod compute;
 mod conformity;
+mod database;
 mod durability;
 mod egress;
 mod files;

@@ -15,6 +15,18 @@ pub(crate) enum Tenant {
     /// Show a tenant and where its data lives
     #[command(after_help = "Examples:\n  terrace tenant show acme\n  terrace tenant show t_7f3k9q2m --json")]
     Show(TenantName),
+    /// Show how a tenant's data is doing: size, migrations, lock waits, slowest statements
+    #[command(
+        visible_alias = "db",
+        after_help = "Sizes and locks are read from the tenant's cluster now. Connections and statements are counted by the node\nthat answers; statements are known by their fingerprint and shown without their values.\n\nExamples:\n  terrace tenant database acme\n  terrace tenant database acme --full\n  terrace tenant database acme --json | jq '.statements[] | {fingerprint, mean_ms, text}'"
+    )]
+    Database {
+        #[command(flatten)]
+        tenant: TenantName,
+        /// Every statement, with its whole text
+        #[arg(long)]
+        full: bool,
+    },
     /// Create a tenant, with the schemas of every service
     #[command(
         after_help = "Without --owner-email nobody can sign in to it yet. Without a password one is made and printed once.\n\nExamples:\n  terrace tenant create acme --name Acme\n  terrace tenant create acme --plan team --owner-email ada@acme.example --owner-name \"Ada Lovelace\"\n  terrace tenant create acme --region eu\n  pass acme/ada | terrace tenant create acme --owner-email ada@acme.example --owner-password-stdin"

@@ -2,6 +2,7 @@
 
 mod archive;
 mod cluster;
+mod database;
 mod deploy;
 mod invoke;
 mod login;

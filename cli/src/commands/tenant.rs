@@ -1,4 +1,5 @@
-//! `terrace tenant`: list, show, create, delete. What else is done to tenants is in operations.rs and archive.rs.
+//! `terrace tenant`: list, show, create, delete. What else is done to tenants is in operations.rs and archive.rs,
+//! how their data is doing in database.rs.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{archive, operations, segment};
+use super::{archive, database, operations, segment};
 use crate::{
     api::Api,
     arguments::{CreateTenant, Tenant},
@@ -51,6 +52,7 @@ pub(crate) fn run(api: &Api, output: Output, command: Tenant) -> Result<(), Fail
     match command {
         Tenant::List => list(api, output),
         Tenant::Show(name) => show(api, output, &name.tenant),
+        Tenant::Database { tenant, full } => database::show(api, output, &tenant.tenant, full),
         Tenant::Create(options) => create(api, output, options),
         Tenant::Suspend(name) => operations::suspend(api, output, &name.tenant),
         Tenant::Resume(name) => operations::resume(api, output, &name.tenant),

@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "b75f31f40be4285d";
+export const CONTRACT_HASH = "2aefe203905e27fa";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -307,6 +307,22 @@ export interface InvokeUpload {
 /** How many neighbours a tenant's lane has. */
 export type LaneKind = "own" | "shared";
 
+/** Somebody who waits for a lock. */
+export interface LockWait {
+  /** How many others it waits for. */
+  blockers: number;
+  /** The lock that is wanted, in PostgreSQL's words. */
+  mode: string;
+  /** The schema's name. */
+  schema: string;
+  /** The table that is waited for, or that the waiting transaction has touched. */
+  table: string;
+  /** What is locked, in PostgreSQL's words: `relation`, `tuple`, `transactionid` (a row). */
+  target: string;
+  /** For how long. */
+  waited_ms: number;
+}
+
 /** How much a line matters. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -401,6 +417,9 @@ export interface MetersTotals {
   /** Requests in the window. */
   requests: number;
 }
+
+/** How a schema's migrations stand against the release that serves it. */
+export type MigrationState = "current" | "behind" | "ahead";
 
 /** One step of a service's schema. */
 export interface MigrationUpload {
@@ -664,6 +683,34 @@ export interface Rollback {
   release?: string | null;
 }
 
+/** One service's schema of a tenant. */
+export interface SchemaState {
+  /** The last migration of the release that serves this tenant. */
+  current: number;
+  /** Rows that wait for a VACUUM, estimated. */
+  dead_rows: number;
+  /** Indexes. */
+  indexes: number;
+  /** Rows, estimated. */
+  live_rows: number;
+  /** When the last migration was applied; null when there is none. */
+  migrated_at: string | null;
+  /** That release. */
+  release: string;
+  /** Its name in the database. */
+  schema: string;
+  /** The service. */
+  service: string;
+  /** Its size. */
+  size_bytes: number;
+  /** How its migrations stand. */
+  state: MigrationState;
+  /** Tables. */
+  tables: number;
+  /** The last migration that was applied; 0 for none. */
+  version: number;
+}
+
 /** A unit of backend code with a single task. */
 export interface Service {
   canary: Canary | null;
@@ -766,12 +813,48 @@ export interface SitePage {
   next_page_token: string | null;
 }
 
+/** What the statements of one shape took. */
+export interface SlowStatement {
+  /** How often it ran. */
+  calls: number;
+  /** How many of those failed or were stopped. */
+  failures: number;
+  /** 16 hexadecimal digits; the same for statements that differ in their values alone. */
+  fingerprint: string;
+  /** The longest. */
+  max_ms: number;
+  /** On average. */
+  mean_ms: number;
+  /** The service that sends it. */
+  service: string;
+  /** Its text without its values; at most 400 characters. */
+  text: string;
+  /** All of them together. */
+  total_ms: number;
+}
+
 /** Which release becomes a canary, and for whom. */
 export interface StartCanary {
   /** The release's id. */
   release: string;
   /** For whom. */
   to: CanaryTenants;
+}
+
+/** Statements of one tenant since the node began. */
+export interface StatementCounts {
+  /** Transactions that met another one and had to begin again, deadlocks included. */
+  conflicts: number;
+  /** Those that failed. */
+  failures: number;
+  /** Statements that waited too long for a lock. */
+  lock_timeouts: number;
+  /** Requests that were turned away because too many waited. */
+  refused: number;
+  /** All. */
+  statements: number;
+  /** Statements that passed the deadline of their request. */
+  timeouts: number;
 }
 
 /** A tenant that could be moved. */
@@ -812,6 +895,65 @@ export interface Tenant {
   slug: string;
   /** Where it is in its life. */
   state: TenantState;
+}
+
+/** Connections of one tenant, and of the lane that it shares. */
+export interface TenantConnections {
+  /** Transactions of the tenant that hold a connection, or are about to. */
+  in_flight: number;
+  /** Connections of its lane that are open and idle. */
+  lane_idle: number;
+  /** Connections of its lane that are in use, by neighbours too. */
+  lane_in_use: number;
+  /** Most connections that its lane may have on one node. */
+  lane_limit: number;
+  /** Requests of the tenant that wait for their turn. */
+  waiting: number;
+}
+
+/**
+ * How a tenant's data is doing: its size now, and what its statements do on the node that answers.
+ * No row, and no value that was in a statement, is in it.
+ */
+export interface TenantDatabase {
+  /** When it was asked. */
+  at: string;
+  /**
+   * Of the blocks that its statements needed, the share that PostgreSQL had in memory, from 0 to 1, since
+   * its statistics began; null when none was needed.
+   */
+  cache_hit_ratio: number | null;
+  /** The cluster where the tenant lives. */
+  cluster: string;
+  /** Connections, of the node that answers. */
+  connections: TenantConnections;
+  /** Statements since that node began. */
+  counts: StatementCounts;
+  /** Rows that are deleted or replaced and not vacuumed yet, estimated alike. */
+  dead_rows: number;
+  /** Whether sizes were measured. While a table is locked they are those of the last VACUUM or ANALYZE. */
+  exact: boolean;
+  /** Of those, indexes. */
+  index_bytes: number;
+  /** Rows, as PostgreSQL's statistics estimate them. */
+  live_rows: number;
+  /** What waits for a lock on its tables, the longest wait first; at most 50. */
+  lock_waits: LockWait[];
+  /** How long the oldest open transaction that has touched its tables is open; null without one. */
+  longest_transaction_ms: number | null;
+  /** Runs of statements that are not among those. */
+  other_calls: number;
+  /** The time of those. */
+  other_ms: number;
+  /** By service. */
+  schemas: SchemaState[];
+  /** Tables, indexes and what is stored out of line, of all its services. */
+  size_bytes: number;
+  /**
+   * Statements of its last hour to two by their fingerprint, those that took the most time together
+   * first; at most 50.
+   */
+  statements: SlowStatement[];
 }
 
 /** One tenant's figures. */
@@ -1010,6 +1152,9 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Shows a release: where it comes from, what it may do, and what is different from the served one. */
     showRelease: (params: { service: string; release: string }, options: RequestOptions = {}): Promise<ReleaseFacts> =>
       core.request<ReleaseFacts>({ method: "GET", path: "/api/control/services/{service}/releases/{release}", params }, options),
+    /** Shows how a tenant's data is doing: size, rows, migrations, lock waits, connections, slowest statements. */
+    showTenantDatabase: (params: { tenant: string }, options: RequestOptions = {}): Promise<TenantDatabase> =>
+      core.request<TenantDatabase>({ method: "GET", path: "/api/control/tenants/{tenant}/database", params }, options),
     /** Shows what tenants used of services: requests, processor time, memory, database, traffic. */
     showUsage: (params: { tenant?: string; service?: string; from?: string; until?: string; hourly?: boolean } = {}, options: RequestOptions = {}): Promise<UsageReport> =>
       core.request<UsageReport>({ method: "GET", path: "/api/control/usage", params, query: ["tenant", "service", "from", "until", "hourly"] }, options),

@@ -1,6 +1,7 @@
 //! `/api/control/tenants`: customers, and where their data lives.
 
 mod create;
+mod database;
 mod delete;
 mod evidence;
 mod export;
@@ -15,12 +16,16 @@ mod show;
 mod suspend;
 
 pub use create::{CreateOwner, CreateTenant, CreatedOwner, CreatedTenant};
+pub use database::{
+    LockWait, MigrationState, SchemaState, SlowStatement, StatementCounts, TenantConnections, TenantDatabase,
+};
 pub use delete::DeletedTenant;
 pub use plan::ChangePlan;
 pub use relocate::MoveTenant;
 pub use rename::RenameTenant;
 // The macro `routes!` finds an operation's description beside its handler.
 pub(crate) use create::*;
+pub(crate) use database::*;
 pub(crate) use delete::*;
 pub(crate) use evidence::*;
 pub(crate) use export::*;

@@ -13,8 +13,8 @@ use terrace_control::{
     Asked, Build, BuildState, CanarySplit, Cluster, ClusterState, ContractChange, DeletedTenant, EdgeSnapshot, Error,
     InvocationResult, Lifecycle, LogFilter, LogLines, Meters, NewBuild, NewCluster, NewInvocation, NewMigrationStep,
     NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Platform, Release, ReleaseDiff, ReleaseFacts,
-    ReleaseState, Secret, Service, Setting, SettingKind, SettingRef, Site, Suggestion, Tenant, TenantRef, TenantSlice,
-    TenantState, UsageFilter, UsageReport,
+    ReleaseState, Secret, Service, Setting, SettingKind, SettingRef, Site, SlowStatement, StatementCounts, Suggestion,
+    Tenant, TenantConnections, TenantDatabase, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
 use terrace_ground_ids::{ClusterName, LaneId, ReleaseId, RequestId, ServiceName, SiteName, Slug, TenantId};
 use terrace_ground_telemetry::Meters as NodeMeters;
@@ -91,6 +91,50 @@ impl Platform for Memory {
         let tenants = self.tenants.lock().unwrap();
         let found = tenants.values().find(|each| is(each, tenant)).cloned();
         found.ok_or_else(|| Error::NotFound(format!("There is no tenant `{tenant}`.")))
+    }
+
+    async fn database(&self, tenant: &TenantRef) -> Result<TenantDatabase, Error> {
+        let Tenant { placement, .. } = self.tenant(tenant).await?;
+        Ok(TenantDatabase {
+            at: Timestamp::now(),
+            cluster: placement.cluster,
+            size_bytes: 8_192,
+            index_bytes: 0,
+            exact: true,
+            live_rows: 0,
+            dead_rows: 0,
+            cache_hit_ratio: None,
+            longest_transaction_ms: None,
+            lock_waits: Vec::new(),
+            schemas: Vec::new(),
+            connections: TenantConnections {
+                in_flight: 0,
+                waiting: 0,
+                lane_in_use: 0,
+                lane_idle: 0,
+                lane_limit: 8,
+            },
+            counts: StatementCounts {
+                statements: 1,
+                failures: 0,
+                refused: 0,
+                lock_timeouts: 0,
+                timeouts: 0,
+                conflicts: 0,
+            },
+            statements: vec![SlowStatement {
+                service: "tasks".parse().unwrap(),
+                fingerprint: "50fde20626009aba".to_owned(),
+                text: "SELECT $1".to_owned(),
+                calls: 1,
+                failures: 0,
+                total_ms: 0.5,
+                mean_ms: 0.5,
+                max_ms: 0.5,
+            }],
+            other_calls: 0,
+            other_ms: 0.0,
+        })
     }
 
     async fn create_tenant(&self, new: NewTenant, _: &str) -> Result<Tenant, Error> {

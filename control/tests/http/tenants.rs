@@ -48,6 +48,21 @@ async fn a_tenant_is_created_shown_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_tenants_database_is_shown_by_slug_and_id_and_is_nobodys_when_there_is_no_tenant() {
+    let app = app();
+    let made = post(&app, "/api/control/tenants", json!({ "slug": "acme", "name": "Acme" })).await;
+    for name in [made.body["id"].as_str().unwrap(), "acme"] {
+        let shown = get(&app, &format!("/api/control/tenants/{name}/database")).await;
+        assert_eq!(shown.status, StatusCode::OK);
+        assert_eq!(shown.body["statements"][0]["text"], "SELECT $1");
+        assert!(shown.body["cache_hit_ratio"].is_null() && shown.body.get("longest_transaction_ms").is_some());
+    }
+    get(&app, "/api/control/tenants/globex/database")
+        .await
+        .is_problem("not-found", 404);
+}
+
+#[tokio::test]
 async fn a_password_that_was_given_is_not_sent_back() {
     let owner = json!({ "email": "ada@acme.example", "name": "Ada", "password": "correct horse battery" });
     let made = post(

@@ -13,11 +13,13 @@ mod node;
 mod qualify;
 mod refusal;
 mod seal;
+mod shape;
 mod verdict;
 mod walk;
 
 pub use cache::Guard;
 pub use migration::QualifiedStatement;
 pub use refusal::{Reason, Refusal};
-pub use seal::{Seal, SealError, without_values};
+pub use seal::{Seal, SealError};
+pub use shape::without_values;
 pub use verdict::{Kind, Verdict};

@@ -82,10 +82,3 @@ pub(crate) fn fingerprint(sql: &str) -> Result<u64, Refusal> {
         .map(|fingerprint| fingerprint.value)
         .map_err(|error| Refusal::new(Reason::Syntax, error.to_string()))
 }
-
-/// The statement with every constant replaced by a parameter, for a log: its shape tells what was
-/// tried, and holds nobody's data. At most 400 characters.
-pub fn without_values(sql: &str) -> String {
-    let shape = pg_query::normalize(sql).unwrap_or_else(|_| "(a text that does not parse)".to_owned());
-    shape.chars().take(400).collect()
-}

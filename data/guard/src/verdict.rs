@@ -1,11 +1,11 @@
 //! What the guard found out about one statement: its kind, and its text with a gap for the schema.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{qualify::Pieces, seal::fingerprint};
+use crate::{qualify::Pieces, seal::fingerprint, shape::without_values};
 
 /// What a statement is, and so what the database may answer to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +47,7 @@ pub struct Verdict {
     pieces: Pieces,
     relations: Vec<String>,
     fingerprint: OnceLock<Option<u64>>,
+    shape: OnceLock<Arc<str>>,
 }
 
 impl Verdict {
@@ -59,6 +60,7 @@ impl Verdict {
             pieces,
             relations,
             fingerprint: OnceLock::new(),
+            shape: OnceLock::new(),
         }
     }
 
@@ -86,6 +88,12 @@ impl Verdict {
     /// The fingerprint of the statement that this is the verdict on; computed when first asked for.
     pub fn fingerprint(&self, sql: &str) -> Option<u64> {
         *self.fingerprint.get_or_init(|| fingerprint(sql).ok())
+    }
+
+    /// The statement that this is the verdict on without its values ([`without_values`]); made when first
+    /// asked for, and shared by all who ask.
+    pub fn shape(&self, sql: &str) -> Arc<str> {
+        Arc::clone(self.shape.get_or_init(|| without_values(sql).into()))
     }
 
     /// The statement with every name qualified by this schema.

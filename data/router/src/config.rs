@@ -45,6 +45,12 @@ pub struct Config {
     pub params_bytes_max: usize,
     /// Verdicts of the guard that are remembered. Default 4,096.
     pub verdicts_max: usize,
+    /// Most statements of one tenant, by their fingerprint, whose times are kept for an hour. Default 64;
+    /// 0 keeps none, and times nothing.
+    pub tenant_statements_max: usize,
+    /// Most of them of all tenants together (about 100 bytes each, and their texts without values: at most
+    /// 400 characters, shared by tenants of one service). Default 131,072.
+    pub statements_max: usize,
 }
 
 impl Default for Config {
@@ -66,6 +72,8 @@ impl Default for Config {
             result_bytes_max: 8 << 20,
             params_bytes_max: 8 << 20,
             verdicts_max: 4_096,
+            tenant_statements_max: 64,
+            statements_max: 131_072,
         }
     }
 }

@@ -20,6 +20,7 @@ mod placement;
 mod pool;
 mod route;
 mod router;
+mod statements;
 mod transaction;
 mod turnstile;
 mod value;
@@ -29,6 +30,7 @@ pub use error::{Error, ErrorKind};
 pub use export::{Copy, Export};
 pub use placement::{Address, Cluster, Lane, Placement, Placements, Principal, Trusted};
 pub use router::{LaneHealth, Router, TenantStats};
+pub use statements::{StatementStats, Statements};
 pub use transaction::{Savepoint, Scan, Transaction};
 pub use value::{Rows, Value};
 

@@ -1,8 +1,11 @@
 //! Everything that is decided once per principal: its schema, its role, its lane, its turnstile.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{Principal, pool::LanePool, turnstile::Turnstile};
@@ -13,6 +16,8 @@ pub(crate) struct Route {
     pub(crate) number: u64,
     pub(crate) principal: Principal,
     pub(crate) schema: String,
+    /// Of its service: the same statement of two services is counted apart.
+    pub(crate) salt: u64,
     /// The statement that takes the role.
     pub(crate) set_role: String,
     pub(crate) pool: Arc<LanePool>,
@@ -23,12 +28,15 @@ impl Route {
     pub(crate) fn new(principal: &Principal, pool: Arc<LanePool>, turnstile: Arc<Turnstile>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let schema = principal.schema();
+        let mut salt = DefaultHasher::new();
+        principal.service.hash(&mut salt);
         // The name comes from ids that have no quote in them.
         let set_role = format!("SET LOCAL ROLE \"{schema}\"");
         Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             principal: principal.clone(),
             schema,
+            salt: salt.finish(),
             set_role,
             pool,
             turnstile,

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,8 +14,12 @@ use terrace_ground_ids::{ClusterName, LaneId, TenantId};
 use tokio::time::timeout_at;
 
 use crate::{
-    Config, Error, ErrorKind, Export, Lane, Placements, Principal, Result, Rows, Transaction, Value, flight::Failure,
-    pool::LanePool, route::Route, turnstile::Turnstile,
+    Config, Error, ErrorKind, Export, Lane, Placements, Principal, Result, Rows, Transaction, Value,
+    flight::Failure,
+    pool::LanePool,
+    route::Route,
+    statements::{Budget, Statements, Watch},
+    turnstile::Turnstile,
 };
 
 /// How much longer than the server's own timer ours waits, so that the server ends a statement
@@ -36,6 +43,7 @@ pub(crate) struct Inner {
     routes: RwLock<HashMap<Principal, Arc<Route>>>,
     turnstiles: Mutex<HashMap<TenantId, Arc<Turnstile>>>,
     pools: Mutex<HashMap<LaneId, Arc<LanePool>>>,
+    statements: Arc<Budget>,
 }
 
 /// What one tenant is doing, in this process.
@@ -51,6 +59,12 @@ pub struct TenantStats {
     pub failures: u64,
     /// Requests that were turned away because the queue was full.
     pub refused: u64,
+    /// Statements that waited too long for a lock.
+    pub lock_timeouts: u64,
+    /// Statements that passed the deadline of their request, waits for a turn included.
+    pub timeouts: u64,
+    /// Transactions that met another one and had to begin again, deadlocks included.
+    pub conflicts: u64,
 }
 
 /// The connections of one lane, in this process.
@@ -88,6 +102,7 @@ impl Router {
     }
 
     fn with_guard(config: Config, placements: Arc<dyn Placements>, guard: Guard) -> Self {
+        let statements = Budget::new(config.statements_max);
         let inner = Inner {
             config: Arc::new(config),
             placements,
@@ -95,6 +110,7 @@ impl Router {
             routes: RwLock::default(),
             turnstiles: Mutex::default(),
             pools: Mutex::default(),
+            statements,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -108,14 +124,14 @@ impl Router {
         route.turnstile.statements.fetch_add(1, Ordering::Relaxed);
         let mut wait = LOOK_FIRST;
         loop {
-            let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, params)).await;
+            let outcome = within(deadline, self.inner.query(&route, deadline, &verdict, sql, params)).await;
             match outcome {
                 Err(error) if is_elsewhere(&error, &route) && Instant::now() < deadline => {
                     route = self.inner.look_again(principal, &mut wait).await?;
                 }
                 outcome => {
-                    if outcome.is_err() {
-                        route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+                    if let Err(error) = &outcome {
+                        route.turnstile.failed(error);
                     }
                     return outcome;
                 }
@@ -185,13 +201,22 @@ impl Router {
     /// What this tenant is doing here. All zero when it has not been seen.
     pub fn stats(&self, tenant: &TenantId) -> TenantStats {
         let turnstile = lock(&self.inner.turnstiles).get(tenant).cloned();
-        turnstile.map_or_else(TenantStats::default, |turnstile| TenantStats {
-            in_flight: turnstile.in_flight(),
-            waiting: turnstile.waiting(),
-            statements: turnstile.statements.load(Ordering::Relaxed),
-            failures: turnstile.failures.load(Ordering::Relaxed),
-            refused: turnstile.refused.load(Ordering::Relaxed),
-        })
+        turnstile.map_or_else(TenantStats::default, |turnstile| stats(&turnstile))
+    }
+
+    /// What every tenant is doing here that was seen, in no order.
+    pub fn all_stats(&self) -> Vec<(TenantId, TenantStats)> {
+        let turnstiles = lock(&self.inner.turnstiles);
+        turnstiles
+            .iter()
+            .map(|(tenant, turnstile)| (tenant.clone(), stats(turnstile)))
+            .collect()
+    }
+
+    /// What this tenant's statements took here, by their fingerprint, over the last hour to two.
+    pub fn statements(&self, tenant: &TenantId) -> Statements {
+        let turnstile = lock(&self.inner.turnstiles).get(tenant).cloned();
+        turnstile.map_or_else(Statements::default, |turnstile| turnstile.ledger.read(Instant::now()))
     }
 
     /// The connections of every lane that was used.
@@ -210,10 +235,14 @@ impl Router {
         health.collect()
     }
 
-    /// Closes connections that nobody used for long. To be called every minute or so.
+    /// Closes connections that nobody used for long, and forgets the times of statements that ran long ago.
+    /// To be called every minute or so.
     pub fn sweep(&self) {
         let pools: Vec<_> = lock(&self.inner.pools).values().cloned().collect();
         pools.iter().for_each(|pool| pool.sweep());
+        let turnstiles: Vec<_> = lock(&self.inner.turnstiles).values().cloned().collect();
+        let now = Instant::now();
+        turnstiles.iter().for_each(|turnstile| turnstile.ledger.sweep(now));
     }
 
     /// Forgets a tenant that was deleted. What runs for it ends by itself.
@@ -239,19 +268,32 @@ impl Inner {
         })
     }
 
-    async fn query(&self, route: &Route, deadline: Instant, verdict: &Verdict, params: &[Value]) -> Result<Rows> {
+    async fn query(
+        &self,
+        route: &Route,
+        deadline: Instant,
+        verdict: &Verdict,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Rows> {
         let _turn = route.turnstile.enter().await?;
         let mut must_be_new = false;
         loop {
             let mut lease = route.pool.lease(route.number, must_be_new).await?;
             lease.last_route = route.number;
+            let timeout_ms = timeout_ms(deadline)?;
+            let watch = Watch::begin(route, verdict, sql);
             let failure = match lease
-                .statement(route, verdict, params, timeout_ms(deadline)?, true, &self.config)
+                .statement(route, verdict, params, timeout_ms, true, &self.config)
                 .await
             {
-                Ok(rows) => return Ok(rows),
+                Ok(rows) => {
+                    watch.done();
+                    return Ok(rows);
+                }
                 Err(failure) => failure,
             };
+            watch.failed(&failure);
             // A connection that died while it was idle is found out only by using it. Once, and only
             // when the statement certainly did not run or may run twice, it is tried on a new one.
             if let Failure::Lost { nothing_ran, .. } = &failure
@@ -303,7 +345,7 @@ impl Inner {
         let turnstile = match turnstiles.get(tenant) {
             Some(known) if known.fits(&self.config, lane) => return Arc::clone(known),
             Some(known) => Arc::new(known.renewed(&self.config, lane)),
-            None => Arc::new(Turnstile::new(&self.config, lane)),
+            None => Arc::new(Turnstile::new(&self.config, lane, &self.statements)),
         };
         turnstiles.insert(tenant.clone(), Arc::clone(&turnstile));
         turnstile
@@ -397,6 +439,20 @@ pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure,
 pub(crate) fn is_elsewhere(error: &Error, route: &Route) -> bool {
     // The words are in the server's language; the name of the role is in all of them.
     matches!(error.sqlstate.as_deref(), Some("42501" | "22023")) && error.message.contains(&route.schema)
+}
+
+fn stats(turnstile: &Turnstile) -> TenantStats {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    TenantStats {
+        in_flight: turnstile.in_flight(),
+        waiting: turnstile.waiting(),
+        statements: count(&turnstile.statements),
+        failures: count(&turnstile.failures),
+        refused: count(&turnstile.refused),
+        lock_timeouts: count(&turnstile.lock_timeouts),
+        timeouts: count(&turnstile.timeouts),
+        conflicts: count(&turnstile.conflicts),
+    }
 }
 
 fn is_same(a: &Arc<Lane>, b: &Arc<Lane>) -> bool {

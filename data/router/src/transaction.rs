@@ -18,6 +18,7 @@ use crate::{
     pool::Lease,
     route::Route,
     router::{Inner, LOOK_FIRST, is_elsewhere, settle, timeout_ms, within},
+    statements::Watch,
     turnstile::Turn,
 };
 
@@ -86,12 +87,19 @@ impl Transaction {
                 let route = Arc::clone(&self.route);
                 let lease = self.lease().await?;
                 let start = Start::of(lease);
+                let watch = Watch::begin(&route, &verdict, sql);
                 match lease
                     .statement(&route, &verdict, params, timeout_ms, false, &inner.config)
                     .await
                 {
-                    Ok(rows) => return Ok(rows),
-                    Err(failure) => self.begin_again(failure, start, &mut wait).await?,
+                    Ok(rows) => {
+                        watch.done();
+                        return Ok(rows);
+                    }
+                    Err(failure) => {
+                        watch.failed(&failure);
+                        self.begin_again(failure, start, &mut wait).await?;
+                    }
                 }
             }
         })
@@ -210,8 +218,8 @@ impl Transaction {
     }
 
     fn note<T>(&mut self, outcome: &Result<T>) {
-        if outcome.is_err() {
-            self.route.turnstile.failures.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = outcome {
+            self.route.turnstile.failed(error);
             // The timer has dropped the work in the middle: end the statement now, not when the
             // service lets go of the transaction.
             if self.lease.as_ref().is_some_and(|lease| lease.state == State::InFlight) {

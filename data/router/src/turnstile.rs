@@ -10,7 +10,10 @@ use std::sync::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use crate::{Config, Error, Lane};
+use crate::{
+    Config, Error, ErrorKind, Lane,
+    statements::{Budget, Ledger},
+};
 
 /// One per tenant.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub(crate) struct Turnstile {
     pub(crate) statements: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) lock_timeouts: AtomicU64,
+    pub(crate) timeouts: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 /// The right to use one connection, until dropped.
@@ -31,7 +38,11 @@ pub(crate) struct Turn {
 }
 
 impl Turnstile {
-    pub(crate) fn new(config: &Config, lane: &Lane) -> Self {
+    pub(crate) fn new(config: &Config, lane: &Lane, budget: &Arc<Budget>) -> Self {
+        Self::with(config, lane, Arc::new(Ledger::new(config, budget)))
+    }
+
+    fn with(config: &Config, lane: &Lane, ledger: Arc<Ledger>) -> Self {
         let turns_max = turns_max(config, lane);
         Self {
             turns: Arc::new(Semaphore::new(turns_max)),
@@ -41,6 +52,10 @@ impl Turnstile {
             statements: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            lock_timeouts: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+            conflicts: AtomicU64::new(0),
+            ledger,
         }
     }
 
@@ -56,7 +71,10 @@ impl Turnstile {
             statements: count(&self.statements),
             failures: count(&self.failures),
             refused: count(&self.refused),
-            ..Self::new(config, lane)
+            lock_timeouts: count(&self.lock_timeouts),
+            timeouts: count(&self.timeouts),
+            conflicts: count(&self.conflicts),
+            ..Self::with(config, lane, Arc::clone(&self.ledger))
         }
     }
 
@@ -79,6 +97,18 @@ impl Turnstile {
             .await
             .map_err(|_| Error::unavailable("the tenant was removed"))?;
         Ok(Turn { _permit: permit })
+    }
+
+    /// Counts a statement that failed, and what kind of failure it was.
+    pub(crate) fn failed(&self, error: &Error) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let kind = match (error.kind, error.sqlstate.as_deref()) {
+            (ErrorKind::Timeout, Some("55P03")) => &self.lock_timeouts,
+            (ErrorKind::Timeout, _) => &self.timeouts,
+            (ErrorKind::Conflict, _) => &self.conflicts,
+            _ => return,
+        };
+        kind.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn in_flight(&self) -> usize {

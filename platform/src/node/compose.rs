@@ -38,6 +38,7 @@ use super::{
     adapters::{Hosts, LiveStreams, TenantTables},
     calls::ThroughGateway,
     control::Plane,
+    database::Databases,
     deliver::{Delivery, ServiceHooks},
     deployments::{Deployments, SqlSeals},
     files::FileLinks,
@@ -79,10 +80,7 @@ impl Node {
         let calls = Arc::new(ThroughGateway::default());
         let ring = bell.clone();
         let sql = Sql::new(router.clone(), Arc::new(move |tenant, seq| ring.ring(tenant, seq)));
-        let sql_seals = SqlSeals {
-            seals: sql.seals(),
-            router: router.clone(),
-        };
+        let sql_seals = SqlSeals::new(sql.seals(), router.clone());
         let sealer = Sealer::new(&secrets.bytes("sealing")?);
         let settings = Arc::new(Settings::new(directory.clone(), sealer));
         let cache = Arc::new(Store::new(&config.cache));
@@ -146,6 +144,7 @@ impl Node {
         // The control plane.
         let metering = Metering::new(engine.clone(), directory.clone(), bell.clone());
         make_operator(&directory, secrets).await?;
+        let databases = Databases::new(directory.clone(), router.clone(), config.metrics.clone());
         let plane = Arc::new(Plane::new(
             directory.clone(),
             deployments,
@@ -153,6 +152,7 @@ impl Node {
             engine.logs().clone(),
             settings,
             metering.clone(),
+            databases.clone(),
         ));
         let token = operator_token(secrets)?;
         let state = terrace_control::State::new(terrace_control::Config::default(), plane, keys, Some(&token));
@@ -167,7 +167,7 @@ impl Node {
         Ok(Self {
             gateway,
             control: terrace_control::router(state.clone()),
-            internal: terrace_control::internal(state.clone()).merge(scraped(metering.clone())),
+            internal: terrace_control::internal(state.clone()).merge(scraped(metering.clone(), databases)),
             metering,
             closing: state,
         })
@@ -189,8 +189,8 @@ fn engine_config(options: &Options, config: &Config, secrets: &Secrets) -> Resul
 }
 
 /// What a scraper may ask for; like everything below `/internal`, on the node's own address only.
-fn scraped(metering: Arc<Metering>) -> axum::Router {
-    let show = async move || metrics::answer(metering.counted().await);
+fn scraped(metering: Arc<Metering>, databases: Arc<Databases>) -> axum::Router {
+    let show = async move || metrics::answer(metering.counted().await, databases.counted().await);
     axum::Router::new().route("/internal/metrics", axum::routing::get(show))
 }
 

@@ -15,7 +15,7 @@ use terrace_control::{
     Build, BuildState, CanarySplit, Cluster, ClusterState, DeletedTenant, EdgeSnapshot, Error, Lifecycle, LogFilter,
     LogLines, Meters, NewBuild, NewCluster, NewRelease, NewSetting, NewTenant, OperatorRecord, Placement, Plan,
     Platform, Release, ReleaseDiff, ReleaseFacts, Secret, Service, Setting, SettingRef, Site, Suggestion, Tenant,
-    TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
+    TenantDatabase, TenantRef, TenantSlice, TenantState, UsageFilter, UsageReport,
 };
 use terrace_data_router::Address;
 use terrace_data_tenancy::{self as tenancy, Directory};
@@ -25,6 +25,7 @@ use terrace_ground_telemetry as telemetry;
 use tracing::warn;
 
 use super::{
+    database::Databases,
     deployments::Deployments,
     settings::{Settings, kind},
     usage::Metering,
@@ -41,6 +42,7 @@ pub(crate) struct Plane {
     logs: Arc<Logs>,
     settings: Arc<Settings>,
     metering: Arc<Metering>,
+    databases: Arc<Databases>,
     snapshot: ArcSwapOption<EdgeSnapshot>,
 }
 
@@ -52,6 +54,7 @@ impl Plane {
         logs: Arc<Logs>,
         settings: Arc<Settings>,
         metering: Arc<Metering>,
+        databases: Arc<Databases>,
     ) -> Self {
         Self {
             directory,
@@ -60,6 +63,7 @@ impl Plane {
             logs,
             settings,
             metering,
+            databases,
             snapshot: ArcSwapOption::empty(),
         }
     }
@@ -168,6 +172,11 @@ impl Platform for Plane {
         let running = self.directory.running_operation(&known.id).await.map_err(refuse)?;
         shown.operation = running.map(|running| self.describe_operation(running));
         Ok(shown)
+    }
+
+    async fn database(&self, tenant: &TenantRef) -> Result<TenantDatabase, Error> {
+        let known = self.find(tenant)?;
+        self.databases.show(&known).await.map_err(refuse)
     }
 
     async fn create_tenant(&self, tenant: NewTenant, operator: &str) -> Result<Tenant, Error> {

@@ -67,11 +67,15 @@ pub(crate) struct Deployments {
 /// What seals a release: the lists of the `sql` capability, and the router whose guard checks them.
 #[derive(Clone)]
 pub(crate) struct SqlSeals {
-    pub(crate) seals: Arc<Seals>,
-    pub(crate) router: Arc<Router>,
+    seals: Arc<Seals>,
+    router: Arc<Router>,
 }
 
 impl SqlSeals {
+    pub(crate) fn new(seals: Arc<Seals>, router: Arc<Router>) -> Self {
+        Self { seals, router }
+    }
+
     /// The seal that this manifest asks for; `None` when it asks for none. A seal without a list would
     /// refuse everything, so it is refused itself.
     pub(crate) fn read(&self, manifest: &Manifest) -> Result<Option<Seal>, String> {

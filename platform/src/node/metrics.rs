@@ -1,5 +1,7 @@
 //! `GET /internal/metrics`: what the node counts, as OpenMetrics text for a scraper.
 
+mod databases;
+
 use std::fmt;
 
 use axum::response::IntoResponse;
@@ -12,6 +14,8 @@ use prometheus_client::{
 };
 use terrace_compute_engine::{Stats, Usage};
 use terrace_ground_ids::{ServiceName, TenantId};
+
+use super::database;
 
 /// OpenMetrics' own media type.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -115,9 +119,10 @@ impl Collector for Counted {
 }
 
 /// The answer.
-pub(crate) fn answer(counted: Counted) -> impl IntoResponse {
+pub(crate) fn answer(counted: Counted, databases: database::Counted) -> impl IntoResponse {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(counted));
+    registry.register_collector(Box::new(databases));
     let mut body = String::new();
     // Writing into a String cannot fail.
     let _ = text::encode(&mut body, &registry);

@@ -8,6 +8,7 @@ use crate::{
     backend::Portal,
     flight::Statement,
     router::{LOOK_FIRST, timeout_ms, within},
+    statements::{Seen, Watch},
 };
 
 /// Rows of the first batch: a few, because how long they are is not known yet.
@@ -30,6 +31,7 @@ impl Scan {
 pub(crate) struct Open {
     number: u32,
     statement: Arc<Statement>,
+    seen: Seen,
     /// Computed already, not asked for yet: the first one.
     ready: Option<Rows>,
     is_last: bool,
@@ -60,20 +62,27 @@ impl Transaction {
                 let lease = self.lease().await?;
                 let start = Start::of(lease);
                 let portal = Portal(number);
+                let watch = Watch::begin(&route, &verdict, sql);
                 match lease
                     .open_scan(portal, FIRST_ROWS, &route, &verdict, params, timeout_ms, &config)
                     .await
                 {
                     Ok((statement, batch)) => {
+                        let seen = watch.seen();
+                        watch.done();
                         return Ok(Open {
                             number,
                             statement,
+                            seen,
                             rows: next_rows(FIRST_ROWS, batch.row_bytes, config.batch_bytes),
                             ready: Some(batch.rows),
                             is_last: batch.is_last,
                         });
                     }
-                    Err(failure) => self.begin_again(failure, start, &mut wait).await?,
+                    Err(failure) => {
+                        watch.failed(&failure);
+                        self.begin_again(failure, start, &mut wait).await?;
+                    }
                 }
             }
         })
@@ -104,13 +113,20 @@ impl Transaction {
             self.close(scan);
             return Ok(None);
         }
-        let (statement, rows_max) = (Arc::clone(&open.statement), open.rows);
+        let (statement, rows_max, seen) = (Arc::clone(&open.statement), open.rows, open.seen.clone());
         let outcome = within(self.deadline, async {
-            let config = Arc::clone(&self.inner.config);
+            let (config, route) = (Arc::clone(&self.inner.config), Arc::clone(&self.route));
             let lease = self.lease().await?;
+            let watch = Watch::resume(&route, &seen);
             match lease.next_batch(Portal(scan), rows_max, statement, &config).await {
-                Ok(batch) => Ok(batch),
-                Err(failure) => Err(self.fail(failure, false)),
+                Ok(batch) => {
+                    watch.done();
+                    Ok(batch)
+                }
+                Err(failure) => {
+                    drop(watch);
+                    Err(self.fail(failure, false))
+                }
             }
         })
         .await;

@@ -12,4 +12,5 @@ mod fences;
 mod flights;
 mod house;
 mod parts;
+mod statements;
 mod values;

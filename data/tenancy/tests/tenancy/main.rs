@@ -8,6 +8,7 @@ mod canaries;
 mod connections;
 mod create;
 mod delete;
+mod figures;
 mod installed;
 mod operations;
 mod releases;
