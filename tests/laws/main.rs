@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and says where")]
 
 mod bad_input;
+mod clusters;
 mod compute;
 mod conformity;
 mod database;

@@ -42,8 +42,8 @@ struct Ledger {
     written: AtomicUsize,
 }
 
-/// Writes boards with an event each until it is told to stop; every second one in a transaction of
-/// several statements.
+/// Writes boards with an event each until it is told to stop; most of them in a transaction of several
+/// statements.
 async fn write(router: Router, tasks: Principal, ledger: Arc<Ledger>, writer: usize) {
     let sql = "INSERT INTO board (title, created_by) VALUES ($1, 'ada')";
     for number in 0_usize.. {
@@ -53,10 +53,16 @@ async fn write(router: Router, tasks: Principal, ledger: Arc<Ledger>, writer: us
         let title = format!("{writer} {number}");
         let written = async {
             let mut transaction = router.begin(&tasks, deadline()).await?;
-            if number % 2 == 0 {
-                transaction
-                    .query("SELECT count(*) FROM board WHERE id < 3", &[])
-                    .await?;
+            // Whatever a transaction begins with, it waits for the tenant.
+            match number % 4 {
+                0 => drop(
+                    transaction
+                        .query("SELECT count(*) FROM board WHERE id < 3", &[])
+                        .await?,
+                ),
+                1 => drop(transaction.savepoint().await?),
+                2 => drop(transaction.scan("SELECT title FROM board ORDER BY id", &[]).await?),
+                _ => {}
             }
             transaction.query(sql, &[Value::Text(title.clone())]).await?;
             let mut effects = vec![Effect::Event(NewEvent::new("board.created", "", "{}").unwrap())];
