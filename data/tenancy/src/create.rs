@@ -37,7 +37,7 @@ enum Seat {
     /// It takes a spare, which is in this lane.
     Spare(LaneId),
     /// It takes a seat in one of these.
-    New(Lanes),
+    New(Box<Lanes>),
 }
 
 /// The services that every tenant has, with what is served of each.
@@ -79,7 +79,7 @@ impl Directory {
                     let id = TenantId::random();
                     // Held before it can be seen, so that no other node takes it for abandoned.
                     let work = async {
-                        let seat = Seat::New(directory.lanes(&cluster).await?);
+                        let seat = Seat::New(Box::new(directory.lanes(&cluster).await?));
                         Ok(Some(directory.reserve(&id, seat, new).await?))
                     };
                     directory.operate(&id, work).await?;
