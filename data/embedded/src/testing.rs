@@ -217,7 +217,12 @@ impl Server {
         std::fs::create_dir_all(&directory).expect("create a scratch directory");
         std::fs::write(directory.join("password"), PASSWORD).expect("write the scratch password");
 
-        let template = temporary.join(format!("terrace-scratch-template-{}", Uid::effective()));
+        let newest = crate::find::find(None, None).await.expect("find PostgreSQL");
+        let template = temporary.join(format!(
+            "terrace-scratch-template-{}-{}",
+            Uid::effective(),
+            newest.major
+        ));
         let is_first = !copy(&template.join("data"), &directory);
         let postgres = Postgres::start(config(&directory, &settings), &|_| {})
             .await

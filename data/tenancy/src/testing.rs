@@ -57,9 +57,10 @@ impl World {
     }
 
     /// A directory whose own login is no superuser, as on a managed PostgreSQL: it may create roles and
-    /// owns the database, and that is all.
+    /// owns the database, and that is all. On a server of its own: from PostgreSQL 16 on, it has no say over
+    /// roles that another login has made.
     pub async fn managed() -> Self {
-        let scratch = Scratch::new().await;
+        let scratch = Scratch::alone().await;
         let admin = scratch.admin().await;
         let database = scratch.connection().database;
         admin

@@ -118,6 +118,9 @@ fn said(text: &str) -> Result<Said, String> {
         }
     }
     // With the defaults, which may differ between two versions of the platform.
+    if let Ok(serde_json::Value::String(isolation)) = serde_json::to_value(manifest.isolation) {
+        said.settings.insert("isolation".to_owned(), isolation);
+    }
     let limits = serde_json::to_value(manifest.limits).unwrap_or_default();
     for (name, value) in limits.as_object().into_iter().flatten() {
         said.settings.insert(format!("limits.{name}"), value.to_string());
@@ -186,6 +189,7 @@ mod tests {
         assert_eq!(asked(&two, &one), ["event billing.paid"]);
         assert_eq!(one.settings["limits.cpu_ms"], "200");
         assert_eq!(two.settings["limits.cpu_ms"], "100");
+        assert_eq!(one.settings["isolation"], "tenant");
         assert_eq!(two.settings["isolation"], "request");
         assert!(!two.settings.contains_key("title"));
     }

@@ -47,7 +47,7 @@ async fn the_guard_alone_lets_no_attack_through_and_what_it_lets_through_stays_a
             found.insert(format!("{end}  {}: {}", bound.trick, bound.line));
         }
     }
-    assert_listed("guard", &found, &street);
+    assert_listed("guard", &found, &street).await;
     assert!(
         shown > 20,
         "the sender's own secret was shown {shown} times: something else is wrong"

@@ -104,7 +104,7 @@ async fn on_a_managed_server_roles_alone_hold_less_and_the_guard_refuses_all_of_
     let street = Street::of(World::managed().await).await;
     let (login, password) = street.world.lane_login(&street.ours).await;
     let found = street.naive(&login, &password, Protocol::Extended).await;
-    assert_listed("roles_managed", &found, &street);
+    assert_listed("roles_managed", &found, &street).await;
     assert!(
         found.iter().any(|line| line.contains("query_to_xml")),
         "built-ins are not revoked here"

@@ -18,7 +18,7 @@ async fn roles_alone_let_nothing_through_to_another_lane() {
     let (login, password) = street.world.lane_login(&street.ours).await;
     for protocol in [Protocol::Simple, Protocol::Extended] {
         let found = street.naive(&login, &password, protocol).await;
-        assert_listed("roles_between_lanes", &found, &street);
+        assert_listed("roles_between_lanes", &found, &street).await;
     }
 }
 
@@ -28,7 +28,7 @@ async fn roles_alone_hold_in_one_lane_what_is_no_change_of_role_simple() {
     let street = Street::of(World::new().await).await;
     let (login, password) = street.world.lane_login(&street.ours).await;
     let found = street.naive(&login, &password, Protocol::Simple).await;
-    assert_listed("roles_in_a_lane_simple", &found, &street);
+    assert_listed("roles_in_a_lane_simple", &found, &street).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,5 +36,5 @@ async fn roles_alone_hold_in_one_lane_what_is_no_change_of_role_extended() {
     let street = Street::of(World::new().await).await;
     let (login, password) = street.world.lane_login(&street.ours).await;
     let found = street.naive(&login, &password, Protocol::Extended).await;
-    assert_listed("roles_in_a_lane_extended", &found, &street);
+    assert_listed("roles_in_a_lane_extended", &found, &street).await;
 }
