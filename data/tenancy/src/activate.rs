@@ -41,6 +41,10 @@ const ROUNDS_MAX: usize = 20;
 const HOMES: &str = "SELECT t.id, l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
     WHERE t.state IN ('active', 'suspended') ORDER BY t.created_at, t.id";
 
+// The cluster of one of them.
+const HOME: &str = "SELECT l.cluster FROM terrace.tenant t JOIN terrace.lane l ON l.id = t.lane
+    WHERE t.id = $1 AND t.state IN ('active', 'suspended')";
+
 // Those of them that live on a cluster and have the service there; whether they have all of it.
 const READY: &str = "SELECT p.tenant_id, (SELECT count(*) FROM terrace.migration m WHERE m.schema = p.role) >= $2
     FROM terrace_events.principal p WHERE p.tenant_id = ANY($3) AND p.service = $1 AND p.ready_at IS NOT NULL";
@@ -212,9 +216,12 @@ impl Directory {
     /// have come to where it is without this service: if it is still to be served, the switch finds it, and
     /// it is looked at again.
     async fn is_its_own(&self, tenant: &TenantId, service: &ServiceName) -> Result<bool, Error> {
-        let homes = by_cluster(&**self.pool.get().await?).await?;
-        let cluster = homes.into_iter().find(|(_, there)| there.contains(tenant));
-        let Some((cluster, _)) = cluster else { return Ok(false) };
+        let row = {
+            let client = self.pool.get().await?;
+            client.query_opt(HOME, &[&tenant.as_str()]).await?
+        };
+        let Some(row) = row else { return Ok(false) };
+        let cluster = view::parsed(&row, 0, "cluster name")?;
         let home = self.known_cluster_pool(&cluster).await?.get().await?;
         let there = "SELECT FROM terrace_events.principal WHERE tenant_id = $1 AND service = $2";
         let row = home.query_opt(there, &[&tenant.as_str(), &service.as_str()]).await?;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,13 +15,15 @@ use terrace_control::{
 use terrace_data_router::{LaneHealth, Router, StatementStats, TenantStats};
 use terrace_data_tenancy::{self as tenancy, Directory, Figures, Footprint};
 use terrace_ground_ids::TenantId;
-use tokio::sync::Mutex;
 use tracing::warn;
 
 /// Most statements of one tenant in an answer.
 const STATEMENTS_SHOWN_MAX: usize = 50;
 /// Statements of one tenant in metrics: each is a name that a scraper keeps.
 const STATEMENTS_COUNTED_MAX: usize = 3;
+
+/// How long a scrape waits for the catalogues. Prometheus gives up after ten seconds.
+const SCRAPE_WAITS_MAX: Duration = Duration::from_secs(5);
 
 /// What metrics show of tenants' data.
 #[derive(Debug, Clone, Deserialize)]
@@ -70,6 +72,8 @@ pub(crate) struct Databases {
     router: Arc<Router>,
     config: Metrics,
     catalogue: Mutex<Option<Arc<Catalogue>>>,
+    /// Whoever reads the catalogues has it.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What the catalogues said, and when.
@@ -79,6 +83,17 @@ struct Catalogue {
     figures: HashMap<TenantId, Figures>,
 }
 
+impl Default for Catalogue {
+    /// Nothing yet.
+    fn default() -> Self {
+        Self {
+            read_at: Instant::now(),
+            footprints: HashMap::new(),
+            figures: HashMap::new(),
+        }
+    }
+}
+
 impl Databases {
     pub(crate) fn new(directory: Arc<Directory>, router: Arc<Router>, config: Metrics) -> Arc<Self> {
         Arc::new(Self {
@@ -86,6 +101,7 @@ impl Databases {
             router,
             config,
             catalogue: Mutex::default(),
+            turn: Arc::default(),
         })
     }
 
@@ -130,7 +146,7 @@ impl Databases {
 
     /// What metrics show: tenants that wait for something, then the busiest, then the largest, up to the
     /// number of the configuration. The catalogue is read at most as often as that says.
-    pub(crate) async fn counted(&self) -> Counted {
+    pub(crate) async fn counted(self: &Arc<Self>) -> Counted {
         let stats: HashMap<TenantId, TenantStats> = self.router.all_stats().into_iter().collect();
         let catalogue = self.catalogue(&stats).await;
         let view = self.directory.tenants();
@@ -154,13 +170,32 @@ impl Databases {
         }
     }
 
-    async fn catalogue(&self, stats: &HashMap<TenantId, TenantStats>) -> Arc<Catalogue> {
-        // Held while it is read: scrapes that come at once read it once.
-        let mut known = self.catalogue.lock().await;
+    /// What is known; read again when that is too old. A scrape waits for it no longer than scrapers do: while a
+    /// cluster does not answer, all other metrics are needed most.
+    async fn catalogue(self: &Arc<Self>, stats: &HashMap<TenantId, TenantStats>) -> Arc<Catalogue> {
         let good_for = Duration::from_secs(self.config.catalogue_seconds);
-        if let Some(catalogue) = known.as_ref().filter(|known| known.read_at.elapsed() < good_for) {
-            return catalogue.clone();
+        let known = self.known();
+        if known.as_ref().is_some_and(|known| known.read_at.elapsed() < good_for) {
+            return known.unwrap_or_default();
         }
+        // Whoever comes while it is read gets what is known.
+        if let Ok(turn) = self.turn.clone().try_lock_owned() {
+            let (this, stats) = (self.clone(), stats.clone());
+            let read = tokio::spawn(async move {
+                let catalogue = Arc::new(this.read(&stats).await);
+                *this.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = Some(catalogue);
+                drop(turn);
+            });
+            drop(tokio::time::timeout(SCRAPE_WAITS_MAX, read).await);
+        }
+        self.known().unwrap_or_default()
+    }
+
+    fn known(&self) -> Option<Arc<Catalogue>> {
+        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn read(&self, stats: &HashMap<TenantId, TenantStats>) -> Catalogue {
         let footprints = self.directory.footprints().await;
         let view = self.directory.tenants();
         let tenants = view.iter().map(|tenant| tenant.id.clone());
@@ -169,13 +204,11 @@ impl Databases {
             warn!("Metrics are without figures of tenants' databases: {error}");
             HashMap::new()
         });
-        let catalogue = Arc::new(Catalogue {
+        Catalogue {
             read_at: Instant::now(),
             footprints,
             figures,
-        });
-        *known = Some(catalogue.clone());
-        catalogue
+        }
     }
 }
 
