@@ -111,7 +111,9 @@ impl Toolchain {
         match self {
             Self::Rustup => steps::cargo(),
             Self::Debian { linker, wasm_ld } => {
+                // The variable replaces the flags of `.cargo/config.toml`: its stack size is here again.
                 let flags = [
+                    "-Clink-arg=-zstack-size=131072".to_owned(),
                     "-Clink-self-contained=no".to_owned(),
                     "-Lnative=/usr/lib/wasm32-wasi".to_owned(),
                     // A service has no main: it is a library whose exports the host calls.

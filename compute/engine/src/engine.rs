@@ -24,6 +24,7 @@ use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
 use crate::{
     Body, Config, Error, Fault, Release, ReleaseSpec,
     admission::Admission,
+    apart::Pace,
     artefact::Artefacts,
     body::Outbound,
     executor::Executor,
@@ -194,10 +195,9 @@ impl Engine {
             permit,
             place,
         };
-        let tenant = job.invocation.tenant.clone();
-        self.0.executor.run(&tenant.id, job)?;
-        // The guest's thread has the same timer. This one holds when that thread is stuck in a host
-        // function, or in one long copy of memory.
+        self.0.executor.run(job).await?;
+        // The guest has the same timer. This one holds when its thread is stuck in a host function, or in
+        // one long copy of memory.
         let response = match tokio::time::timeout_at(deadline, response).await {
             Ok(Ok(response)) => response?,
             Ok(Err(_)) => return Err(Fault::Internal),
@@ -284,6 +284,7 @@ impl Inner {
             },
             running: AtomicU32::new(0),
             retired: AtomicBool::new(false),
+            pace: Pace::default(),
         }))
     }
 }

@@ -1,9 +1,10 @@
-//! The threads that run guests, and nothing but guests.
+//! Where guests run.
 //!
-//! A request begins on a thread of its tenant, one of as many as there are cores. Most end there,
-//! within microseconds. A guest that computes for longer than two milliseconds moves to a second set of threads
-//! with a lower priority, where such guests take turns: so a short request never waits for more than
-//! those of a long one, and what is on the machine besides guests (what accepts requests, a
+//! A request that is likely to be short begins where it arrived (see [`Apart`]), and most end there, within
+//! microseconds. The others begin on a thread of their tenant, one of as many as there are cores, which run
+//! nothing but guests. A guest that computes for longer than two milliseconds moves to a third set of
+//! threads with a lower priority, where such guests take turns: so a short request never waits for more
+//! than those of a long one, and what is on the machine besides guests (what accepts requests, a
 //! database) does not wait for the rest.
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -25,7 +26,14 @@ use tokio::{
 };
 
 use crate::{
-    Config, Error, Fault, idle::Idle, instance::Instance, meter::take_ticked, task::Job, ticker::Ticker, turns::Turns,
+    Config, Error, Fault,
+    apart::Apart,
+    idle::{Idle, Key},
+    instance::Instance,
+    meter::take_ticked,
+    task::Job,
+    ticker::Ticker,
+    turns::Turns,
 };
 
 /// How many more requests a tenant's own thread may have than the quietest one, before a request
@@ -39,6 +47,7 @@ pub(crate) struct Worker {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) turns: Arc<Turns>,
+    apart: Arc<Apart>,
     /// Where guests go on that compute for longer than a tick.
     long: Handle,
     pub(crate) idle: Idle<Instance>,
@@ -51,7 +60,8 @@ pub(crate) struct Worker {
 pub(crate) struct Executor {
     /// Taken only when the executor is dropped.
     long: Option<Runtime>,
-    threads: Vec<(mpsc::UnboundedSender<Job>, Arc<Worker>)>,
+    threads: Vec<(mpsc::UnboundedSender<Request>, Arc<Worker>)>,
+    apart: Arc<Apart>,
     live: Arc<AtomicUsize>,
     hasher: RandomState,
 }
@@ -67,6 +77,7 @@ impl Executor {
         let count = config.thread_count();
         let live = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(Turns::new(count));
+        let apart = Arc::new(Apart::default());
         let niceness = config.niceness;
         let long = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(count)
@@ -83,13 +94,14 @@ impl Executor {
                 accounts: accounts.clone(),
                 ticker: ticker.clone(),
                 turns: turns.clone(),
+                apart: apart.clone(),
                 long: long.handle().clone(),
                 idle: Idle::new(config.idle_max.div_ceil(count), config.idle_per_tenant_max),
                 live: live.clone(),
                 in_flight: AtomicUsize::new(0),
             });
-            // Unbounded, because every job in it holds a permit of `Admission`.
-            let (sender, jobs) = mpsc::unbounded_channel();
+            // Unbounded, because every request in it holds a permit of `Admission`.
+            let (sender, requests) = mpsc::unbounded_channel();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 // A guest's first poll can last milliseconds. What comes from elsewhere (a new request, a
@@ -103,7 +115,7 @@ impl Executor {
                 .name(format!("terrace-guest-{number}"))
                 .spawn({
                     let worker = worker.clone();
-                    move || runtime.block_on(work(jobs, worker))
+                    move || runtime.block_on(work(requests, worker))
                 })
                 .map_err(|error| Error::Start(error.to_string()))?;
             threads.push((sender, worker));
@@ -111,29 +123,61 @@ impl Executor {
         Ok(Self {
             long: Some(long),
             threads,
+            apart,
             live,
             hasher: RandomState::new(),
         })
     }
 
-    /// Hands a request to the tenant's own thread, or to the quietest one when that is busy.
-    pub(crate) fn run(&self, tenant: &TenantId, job: Job) -> Result<(), Fault> {
+    /// Runs a request: here and now, if it is likely to be short, or on a thread of its tenant.
+    pub(crate) async fn run(&self, job: Job) -> Result<(), Fault> {
+        // One service's call of another stays off its caller's stack, and out of its CPU time.
+        if job.invocation.depth == 0 && job.release.pace.is_short() && !self.apart.contains(&job.key()) {
+            self.begin_here(job).await;
+            return Ok(());
+        }
+        self.hand_over(job)
+    }
+
+    /// Polls a request once. If that is not enough for it, it becomes a task of its own.
+    ///
+    /// Before and after, it lets the thread's other tasks have their say. So of requests that arrive
+    /// together first all are read, then all guests run, then all answers are sent: what each of these
+    /// touches stays in the core's caches, and a client is woken once for many answers. Under load that is
+    /// twice the throughput.
+    async fn begin_here(&self, job: Job) {
+        tokio::task::yield_now().await;
+        let (_, worker) = &self.threads[here() % self.threads.len()];
+        let mut request = Request::new(worker.clone(), job);
+        let progress = std::future::poll_fn(|context| Poll::Ready(request.poll(context))).await;
+        match progress {
+            Progress::Ended => {}
+            Progress::Waits => drop(tokio::spawn(request.short())),
+            Progress::Computes => request.long(),
+        }
+        tokio::task::yield_now().await;
+    }
+
+    /// To the tenant's own thread, or to the quietest one when that is busy.
+    fn hand_over(&self, job: Job) -> Result<(), Fault> {
         let load = |at: usize| self.threads[at].1.in_flight.load(Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
-        let home = self.hasher.hash_one(tenant) as usize % self.threads.len();
+        let home = self.home(&job.invocation.tenant.id);
         let quietest = (0..self.threads.len()).min_by_key(|at| load(*at)).unwrap_or(home);
         let at = if load(home) > load(quietest) + PATIENCE {
             quietest
         } else {
             home
         };
+        // It fails when the thread ended: it was the runtime itself that panicked.
         let (sender, worker) = &self.threads[at];
-        worker.in_flight.fetch_add(1, Ordering::Relaxed);
-        sender.send(job).map_err(|_| {
-            // The thread ended: it was the runtime itself that panicked.
-            worker.in_flight.fetch_sub(1, Ordering::Relaxed);
-            Fault::Internal
-        })
+        let request = Request::new(worker.clone(), job);
+        sender.send(request).map_err(|_| Fault::Internal)
+    }
+
+    fn home(&self, tenant: &TenantId) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
+        let hash = self.hasher.hash_one(tenant) as usize;
+        hash % self.threads.len()
     }
 
     /// Drops the idle instances of a release, on all threads.
@@ -171,19 +215,13 @@ fn step_back(niceness: u8) {
 }
 
 /// The life of a thread.
-async fn work(mut jobs: mpsc::UnboundedReceiver<Job>, worker: Arc<Worker>) {
+async fn work(mut requests: mpsc::UnboundedReceiver<Request>, worker: Arc<Worker>) {
     let idle_for = Duration::from_secs(worker.config.idle_seconds);
     let mut sweep = tokio::time::interval(Duration::from_secs(1).min(idle_for.max(Duration::from_millis(10))));
     loop {
         tokio::select! {
-            job = jobs.recv() => match job {
-                Some(job) => {
-                    let worker = worker.clone();
-                    tokio::spawn(short(worker.clone(), Box::pin(async move {
-                        let _count = InFlight(worker.clone());
-                        job.run(worker).await;
-                    })));
-                }
+            request = requests.recv() => match request {
+                Some(request) => drop(tokio::spawn(request.short())),
                 None => return,
             },
             _ = sweep.tick() => drop(worker.idle.expire(idle_for)),
@@ -191,18 +229,71 @@ async fn work(mut jobs: mpsc::UnboundedReceiver<Job>, worker: Arc<Worker>) {
     }
 }
 
-/// Runs a request until its end, or until a tick has interrupted it: then it goes on elsewhere.
-async fn short(worker: Arc<Worker>, mut run: Pin<Box<dyn Future<Output = ()> + Send>>) {
-    let ended = std::future::poll_fn(|context| {
+/// A number of this thread, among those on which requests begin where they arrive. Each keeps its own idle
+/// instances: on another core, all that an instance touches would have to come over first.
+fn here() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// A request under way.
+struct Request {
+    key: Key,
+    worker: Arc<Worker>,
+    run: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// How far one poll brought a request.
+enum Progress {
+    Ended,
+    Waits,
+    /// A tick interrupted it.
+    Computes,
+}
+
+impl Request {
+    fn new(worker: Arc<Worker>, job: Job) -> Self {
+        let key = job.key();
+        worker.in_flight.fetch_add(1, Ordering::Relaxed);
+        let count = InFlight(worker.clone());
+        let run = Box::pin({
+            let worker = worker.clone();
+            async move {
+                job.run(worker).await;
+                drop(count);
+            }
+        });
+        Self { key, worker, run }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Progress {
         take_ticked();
-        match run.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(true),
-            Poll::Pending if take_ticked() => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
+        match self.run.as_mut().poll(context) {
+            Poll::Ready(()) => Progress::Ended,
+            Poll::Pending if take_ticked() => Progress::Computes,
+            Poll::Pending => Progress::Waits,
         }
-    });
-    if !ended.await {
-        worker.long.spawn(run);
+    }
+
+    /// Runs it until its end, or until a tick has interrupted it.
+    async fn short(mut self) {
+        let is_long = std::future::poll_fn(|context| match self.poll(context) {
+            Progress::Ended => Poll::Ready(false),
+            Progress::Computes => Poll::Ready(true),
+            Progress::Waits => Poll::Pending,
+        });
+        if is_long.await {
+            self.long();
+        }
+    }
+
+    /// A tick has interrupted it: it goes on elsewhere, and the next ones of its kind begin elsewhere.
+    fn long(self) {
+        self.worker.apart.add(self.key);
+        self.worker.long.spawn(self.run);
     }
 }
 

@@ -15,14 +15,18 @@ use wasmtime_wasi_http::{
     p2::bindings::{Proxy, http::types::Scheme},
 };
 
-use crate::{Config, Release, body::Inbound, meter::Meter, release::Code, task::Answer, turns::Turns};
+use crate::{
+    Config, Release,
+    body::Inbound,
+    meter::{Meter, Ticked},
+    release::Code,
+    task::Answer,
+    turns::Turns,
+};
 
 /// Resources that a guest may keep between requests (its standard streams, a pollable). One that
 /// keeps more leaks, and is not used again.
 const KEPT_RESOURCES_MAX: usize = 32;
-
-/// CPU time up to which a request is short: it is not interrupted.
-const SHORT: Duration = Duration::from_millis(2);
 
 /// Handles that a component may hold for each one to a resource of the host: it makes some of its own.
 const HANDLES_PER_RESOURCE: usize = 4;
@@ -86,13 +90,10 @@ impl Instance {
         store.epoch_deadline_callback({
             let (meter, turns) = (meter.clone(), around.turns.clone());
             move |_| {
-                // The clock ticks for all guests at once, and while this one waits. A short one that
-                // happens to compute at the tick goes on.
-                if meter.spent() < SHORT {
-                    return Ok(UpdateDeadline::Continue(1));
-                }
-                if meter.is_over() {
-                    return Ok(UpdateDeadline::Interrupt);
+                match meter.tick() {
+                    Ticked::GoesOn => return Ok(UpdateDeadline::Continue(1)),
+                    Ticked::Ends => return Ok(UpdateDeadline::Interrupt),
+                    Ticked::Yields => {}
                 }
                 let (meter, turns, tenant) = (meter.clone(), turns.clone(), tenant.clone());
                 Ok(UpdateDeadline::YieldCustom(

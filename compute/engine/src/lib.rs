@@ -5,13 +5,16 @@
 //! costs the one request. An instance belongs to one tenant and one release for life; it serves one
 //! request at a time, and one that trapped or passed a limit is never used again.
 //!
-//! Guests run on executors of their own, one thread per core, where a loop yields every millisecond
-//! and is charged for the CPU time it takes. Nothing that accepts, watches or times requests shares
-//! a thread with a guest.
+//! A guest that is likely to be short runs where its request arrived; the others run on executors of
+//! their own, one thread per core. Everywhere a loop yields every millisecond, and is charged for the CPU
+//! time that it takes. After two of them it is moved to threads that stand back, and the tenant's next
+//! requests to that release do not begin where requests arrive: what accepts, watches or times requests
+//! shares its threads with no guest that computes.
 //!
 //! The engine knows neither tenants' data nor HTTP routes: capabilities are handed to it.
 
 mod admission;
+mod apart;
 mod artefact;
 mod body;
 mod config;

@@ -4,10 +4,11 @@
 //! is seen too.
 //!
 //! Reading a thread's CPU clock is a system call, and most polls take microseconds, so they are
-//! timed by the clock on the wall. A request that was interrupted by a tick is no longer short: from
-//! then on it is timed by the CPU clock. So a machine that is short of CPU, where a thread waits for its
-//! core in the middle of a poll, does not charge that wait to a long computation, and nobody is stopped
-//! for it.
+//! timed by the clock on the wall. A poll that a tick finds going on for long by that clock is timed by the
+//! CPU clock from then on; if it still computes at the next tick, it is interrupted, and its request is no
+//! longer short. So on a machine that is short of CPU, where a thread waits for its core in the
+//! middle of a poll, that wait is not charged to a long computation, nobody is stopped for it, and no short
+//! request is taken for a long one.
 
 use std::{
     cell::Cell,
@@ -36,6 +37,22 @@ pub(crate) fn take_ticked() -> bool {
 /// The most that the wall's clock can charge to a poll before its first tick. Ticks are a millisecond
 /// apart; what took longer was a host function, or a thread that waited for its core.
 const UNSEEN: Duration = Duration::from_millis(5);
+
+/// CPU time up to which a request is short: it is not interrupted.
+const SHORT: Duration = Duration::from_millis(2);
+/// CPU time between two ticks, a millisecond apart, of a guest that computes.
+const COMPUTES: Duration = Duration::from_micros(500);
+
+/// What a guest does that a tick finds at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ticked {
+    /// It goes on: it is short, as far as is known.
+    GoesOn,
+    /// It lets others run.
+    Yields,
+    /// It ends: its CPU time is used up.
+    Ends,
+}
 
 /// Not in a poll.
 const IDLE: u64 = u64::MAX;
@@ -90,23 +107,32 @@ impl Meter {
         Duration::from_nanos(self.spent.load(Relaxed) + current)
     }
 
-    /// A tick interrupted the guest. Whether its budget is used up; remembered for
+    /// A tick finds the guest at work. That its CPU time is used up is remembered for
     /// [`Meter::exceeded`].
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_long.store(true, Relaxed);
-        TICKED.set(true);
+    pub(crate) fn tick(&self) -> Ticked {
+        // The clock ticks for all guests at once, and while this one waits.
+        if self.spent() < SHORT {
+            return Ticked::GoesOn;
+        }
         let began = self.poll_began.load(Relaxed);
         if began != IDLE && !self.by_cpu.load(Relaxed) {
+            // Did it compute, or wait for its core? The next tick will tell.
             let unseen = self.now().saturating_sub(began).min(nanos(UNSEEN));
             self.spent.fetch_add(unseen, Relaxed);
             self.by_cpu.store(true, Relaxed);
             self.poll_began.store(self.now(), Relaxed);
+            return Ticked::GoesOn;
         }
-        let over = self.spent() >= Duration::from_nanos(self.budget.load(Relaxed));
-        if over {
-            self.exceeded.store(true, Relaxed);
+        if !self.is_long.load(Relaxed) && self.now().saturating_sub(began) < nanos(COMPUTES) {
+            return Ticked::GoesOn;
         }
-        over
+        self.is_long.store(true, Relaxed);
+        TICKED.set(true);
+        if self.spent() < Duration::from_nanos(self.budget.load(Relaxed)) {
+            return Ticked::Yields;
+        }
+        self.exceeded.store(true, Relaxed);
+        Ticked::Ends
     }
 
     /// Whether the request was stopped for its CPU time.
@@ -153,16 +179,29 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    /// Computes until the tick after which it would not go on.
+    async fn compute(meter: &Meter, for_at_most: Duration) -> Ticked {
+        let began = Instant::now();
+        let work = async {
+            loop {
+                match meter.tick() {
+                    Ticked::GoesOn if began.elapsed() < for_at_most => {}
+                    ticked => return ticked,
+                }
+            }
+        };
+        meter.charge(work).await
+    }
+
     #[tokio::test]
     async fn waiting_costs_nothing_and_work_costs_its_time() {
         let meter = Meter::new();
         meter.begin(Duration::from_millis(50));
         meter.charge(tokio::time::sleep(Duration::from_millis(100))).await;
-        assert!(!meter.is_over() && !meter.exceeded(), "{:?}", meter.spent());
+        assert_eq!(meter.tick(), Ticked::GoesOn, "{:?}", meter.spent());
         let began = Instant::now();
-        meter
-            .charge(async { while !meter.is_over() && began.elapsed() < Duration::from_secs(10) {} })
-            .await;
+        let patience = Duration::from_secs(10);
+        while compute(&meter, patience).await == Ticked::Yields && began.elapsed() < patience {}
         assert!(meter.exceeded());
         assert!(meter.spent() >= Duration::from_millis(50) && began.elapsed() >= Duration::from_millis(40));
     }
@@ -171,25 +210,28 @@ mod tests {
     async fn nobody_is_stopped_for_waiting_for_a_core() {
         let meter = Meter::new();
         meter.begin(Duration::from_millis(50));
-        meter
-            .charge(async {
-                // As if the system had given the core away before the first tick.
-                std::thread::sleep(Duration::from_millis(200));
-                assert!(!meter.is_over(), "{:?}", meter.spent());
-            })
-            .await;
+        let ticked = meter.charge(async {
+            // As if the system had given the core away before the first tick, and between two.
+            std::thread::sleep(Duration::from_millis(200));
+            let first = meter.tick();
+            std::thread::sleep(Duration::from_millis(200));
+            (first, meter.tick())
+        });
+        assert_eq!(ticked.await, (Ticked::GoesOn, Ticked::GoesOn), "{:?}", meter.spent());
         assert!(
             !meter.exceeded() && meter.spent() < Duration::from_millis(20),
             "{:?}",
             meter.spent()
         );
+        assert!(!take_ticked(), "it is not taken for a long one");
     }
 
     #[tokio::test]
     async fn a_long_computation_is_not_charged_for_waiting_for_its_core() {
         let meter = Meter::new();
         meter.begin(Duration::from_millis(100));
-        assert!(!meter.is_over(), "the first tick");
+        assert_eq!(compute(&meter, Duration::from_secs(10)).await, Ticked::Yields);
+        assert!(take_ticked());
         let before = meter.spent();
         // As if the system had given the core to another process in the middle of a poll.
         meter

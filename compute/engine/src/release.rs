@@ -11,6 +11,8 @@ use terrace_ground_ids::{ReleaseId, ServiceName};
 use tokio::sync::OnceCell;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+use crate::apart::Pace;
+
 /// What is needed to load a release. All of it comes from the manifest and the upload.
 #[derive(Debug, Clone)]
 pub struct ReleaseSpec {
@@ -46,6 +48,7 @@ pub struct Release {
     pub(crate) running: AtomicU32,
     /// Set once: from then on no instance of it waits for another request.
     pub(crate) retired: AtomicBool,
+    pub(crate) pace: Pace,
 }
 
 /// What is loaded of a release.

@@ -1,4 +1,4 @@
-//! One request on a guest's thread: takes an instance, runs it within its limits, and says what
+//! One request to a guest: takes an instance, runs it within its limits, and says what
 //! became of it.
 
 use std::{
@@ -20,6 +20,7 @@ use crate::{
     admission::Permit,
     body::Inbound,
     executor::Worker,
+    idle::Key,
     instance::{Instance, Place, Surroundings},
     meter::Meter,
     release::ServicePlace,
@@ -101,8 +102,14 @@ enum End {
 }
 
 impl Job {
-    /// Runs on the worker's thread, once.
+    /// Whose instances may serve it.
+    pub(crate) fn key(&self) -> Key {
+        (self.invocation.tenant.id.clone(), self.release.id().clone())
+    }
+
+    /// Runs once.
     pub(crate) async fn run(self, worker: Arc<Worker>) {
+        let key = self.key();
         let Self {
             release,
             invocation,
@@ -123,7 +130,6 @@ impl Job {
             answer: answer.clone(),
         });
 
-        let key = (invocation.tenant.id.clone(), release.id().clone());
         let mut instance = worker.idle.take(&key);
         let meter = instance
             .as_ref()
@@ -156,6 +162,7 @@ impl Job {
         };
 
         let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
+        release.pace.count(meter.spent());
         let mut usage = usage(instance.as_ref(), &meter, began, has_failed);
         let tidying = std::time::Instant::now();
         match ended {
