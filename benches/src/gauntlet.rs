@@ -132,7 +132,10 @@ async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
             .iter()
             .map(|name| (*name, Some(get(format!("/api/gauntlet/{name}"))))),
     );
-    attacks.push(("table", Some(get("/api/growtable/grow".to_owned()))));
+    attacks.push((
+        "table",
+        Some(ask(&ada, Method::POST, "/api/growtable/grow", Value::Null)),
+    ));
     attacks.push((
         "recursive-calls",
         Some(ask(&ada, Method::POST, "/api/hostile/recurse", Value::Null)),
@@ -195,7 +198,7 @@ async fn deploy_table(client: &Client) -> Result<()> {
         "contract": {
             "openapi": "3.1.0",
             "info": { "title": "Table", "version": "1" },
-            "paths": { "/api/growtable/grow": { "get": operation } },
+            "paths": { "/api/growtable/grow": { "post": operation } },
         },
         "migrations": [],
         "component": data_encoding::BASE64.encode(&component),

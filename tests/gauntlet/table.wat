@@ -1,23 +1,78 @@
 ;; Grows a table until it is refused, and traps: what Rust cannot say. The rest of the gauntlet is in
-;; `src/attacks`.
+;; `src/attacks`. It does so on POST; a GET, as the platform sends it before a release is served, is answered.
 (component
   (import "wasi:http/types@0.2.0" (instance $http
+    (export "fields" (type $fields (sub resource)))
     (export "incoming-request" (type $request (sub resource)))
-    (export "response-outparam" (type $outparam (sub resource)))))
+    (export "outgoing-response" (type $response (sub resource)))
+    (export "response-outparam" (type $outparam (sub resource)))
+    (type $verb (variant (case "get") (case "head") (case "post") (case "put") (case "delete") (case "connect")
+      (case "options") (case "trace") (case "patch") (case "other" string)))
+    (export "method" (type $method (eq $verb)))
+    (type $dns (record (field "rcode" (option string)) (field "info-code" (option u16))))
+    (export "DNS-error-payload" (type $dns-payload (eq $dns)))
+    (type $tls (record (field "alert-id" (option u8)) (field "alert-message" (option string))))
+    (export "TLS-alert-received-payload" (type $tls-payload (eq $tls)))
+    (type $size (record (field "field-name" (option string)) (field "field-size" (option u32))))
+    (export "field-size-payload" (type $size-payload (eq $size)))
+    (type $code (variant
+      (case "DNS-timeout") (case "DNS-error" $dns-payload) (case "destination-not-found")
+      (case "destination-unavailable") (case "destination-IP-prohibited") (case "destination-IP-unroutable")
+      (case "connection-refused") (case "connection-terminated") (case "connection-timeout")
+      (case "connection-read-timeout") (case "connection-write-timeout") (case "connection-limit-reached")
+      (case "TLS-protocol-error") (case "TLS-certificate-error") (case "TLS-alert-received" $tls-payload)
+      (case "HTTP-request-denied") (case "HTTP-request-length-required") (case "HTTP-request-body-size" (option u64))
+      (case "HTTP-request-method-invalid") (case "HTTP-request-URI-invalid") (case "HTTP-request-URI-too-long")
+      (case "HTTP-request-header-section-size" (option u32)) (case "HTTP-request-header-size" (option $size-payload))
+      (case "HTTP-request-trailer-section-size" (option u32)) (case "HTTP-request-trailer-size" $size-payload)
+      (case "HTTP-response-incomplete") (case "HTTP-response-header-section-size" (option u32))
+      (case "HTTP-response-header-size" $size-payload) (case "HTTP-response-body-size" (option u64))
+      (case "HTTP-response-trailer-section-size" (option u32)) (case "HTTP-response-trailer-size" $size-payload)
+      (case "HTTP-response-transfer-coding" (option string)) (case "HTTP-response-content-coding" (option string))
+      (case "HTTP-response-timeout") (case "HTTP-upgrade-failed") (case "HTTP-protocol-error")
+      (case "loop-detected") (case "configuration-error") (case "internal-error" (option string))))
+    (export "error-code" (type $error (eq $code)))
+    (export "[constructor]fields" (func (result (own $fields))))
+    (export "[constructor]outgoing-response" (func (param "headers" (own $fields)) (result (own $response))))
+    (export "[method]incoming-request.method" (func (param "self" (borrow $request)) (result $method)))
+    (export "[static]response-outparam.set" (func (param "param" (own $outparam)) (param "response" (result (own $response) (error $error)))))))
   (alias export $http "incoming-request" (type $request))
   (alias export $http "response-outparam" (type $outparam))
 
+  (core module $memory
+    (memory (export "memory") 1)
+    ;; For the name of a method that has none of its own, which nobody reads.
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+  (core instance $memory (instantiate $memory))
+  (core func $fields (canon lower (func $http "[constructor]fields")))
+  (core func $response (canon lower (func $http "[constructor]outgoing-response")))
+  (core func $method (canon lower (func $http "[method]incoming-request.method") (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
+  (core func $set (canon lower (func $http "[static]response-outparam.set") (memory (core memory $memory "memory"))))
   (core func $drop (canon resource.drop $request))
 
   (core module $service
+    (import "host" "fields" (func $fields (result i32)))
+    (import "host" "response" (func $response (param i32) (result i32)))
+    (import "host" "method" (func $method (param i32 i32)))
+    (import "host" "set" (func $set (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
     (import "host" "drop" (func $drop (param i32)))
+    (import "memory" "memory" (memory 1))
     (table $table 1 funcref)
+    (func $answer (param $outparam i32)
+      (call $set (local.get $outparam) (i32.const 0) (call $response (call $fields)) (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
     (func (export "handle") (param $request i32) (param $outparam i32)
+      (call $method (local.get $request) (i32.const 16))
       (call $drop (local.get $request))
+      (if (i32.eqz (i32.load8_u (i32.const 16)))
+        (then (call $answer (local.get $outparam)) (return)))
       (loop $more
         (br_if $more (i32.ne (table.grow $table (ref.null func) (i32.const 1000)) (i32.const -1))))
       unreachable))
-  (core instance $service (instantiate $service (with "host" (instance (export "drop" (func $drop))))))
+  (core instance $service (instantiate $service
+    (with "host" (instance
+      (export "fields" (func $fields)) (export "response" (func $response)) (export "method" (func $method))
+      (export "set" (func $set)) (export "drop" (func $drop))))
+    (with "memory" (instance $memory))))
 
   (func $handle (param "request" (own $request)) (param "response-out" (own $outparam))
     (canon lift (core func $service "handle")))

@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -19,8 +19,10 @@ use crate::idle::Key;
 
 /// The requests of a release are short while they take less CPU time than this on average.
 const SHORT_MICROS: u32 = 500;
+/// One request of so many is measured.
+const MEASURED: u32 = 16;
 /// One request moves the average by this part of its distance from it.
-const SMOOTHING: i64 = 16;
+const SMOOTHING: i64 = 8;
 /// How long a tenant's requests to a release are kept apart after a tick has interrupted one.
 const APART_FOR: Duration = Duration::from_mins(1);
 /// Tenants and releases that are remembered. With more of them at once, all requests are kept apart.
@@ -69,21 +71,41 @@ impl Apart {
 
 /// The CPU time that a release's requests take on average, over all tenants: recent ones count most.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU32);
+pub(crate) struct Pace {
+    micros: AtomicU32,
+    requests: AtomicU32,
+    /// Whether the next request is to be measured.
+    look_closer: AtomicBool,
+}
 
 impl Pace {
-    /// Counts a request. Two at the same moment may count as one.
-    pub(crate) fn count(&self, cpu: Duration) {
+    /// Whether a request that begins is to be measured by its thread's CPU clock, which costs system calls: one
+    /// in so many, and whichever follows one that seemed to take long.
+    pub(crate) fn measures(&self) -> bool {
+        let number = self.requests.fetch_add(1, Relaxed);
+        number % MEASURED == 0 || self.look_closer.swap(false, Relaxed)
+    }
+
+    /// Counts a request. One that was not measured may only have waited for its core: the next one will tell.
+    pub(crate) fn count(&self, cpu: Duration, was_measured: bool) {
         let sample = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX).min(1 << 30);
-        let before = i64::from(self.0.load(Relaxed));
+        if sample >= i64::from(SHORT_MICROS) {
+            self.look_closer.store(true, Relaxed);
+        }
+        if !was_measured {
+            return;
+        }
+        // Two at the same moment may count as one.
+        let before = i64::from(self.micros.load(Relaxed));
         // Rounded away from where it is, or it would stop short of a sample that is near.
         let step = (sample - before + (sample - before).signum() * (SMOOTHING - 1)) / SMOOTHING;
-        self.0.store(u32::try_from(before + step).unwrap_or_default(), Relaxed);
+        self.micros
+            .store(u32::try_from(before + step).unwrap_or_default(), Relaxed);
     }
 
     /// Whether its requests are short, as far as is known.
     pub(crate) fn is_short(&self) -> bool {
-        self.0.load(Relaxed) < SHORT_MICROS
+        self.micros.load(Relaxed) < SHORT_MICROS
     }
 }
 
@@ -118,11 +140,23 @@ mod tests {
     fn a_release_is_judged_by_what_its_requests_take() {
         let pace = Pace::default();
         assert!(pace.is_short(), "until it is known otherwise");
-        pace.count(Duration::from_millis(2));
+        pace.count(Duration::from_millis(2), true);
         assert!(pace.is_short(), "once is no habit");
-        (0..100).for_each(|_| pace.count(Duration::from_millis(2)));
+        (0..100).for_each(|_| pace.count(Duration::from_millis(2), true));
         assert!(!pace.is_short());
-        (0..100).for_each(|_| pace.count(Duration::from_micros(30)));
-        assert_eq!(pace.0.load(Relaxed), 30);
+        (0..100).for_each(|_| pace.count(Duration::from_micros(30), true));
+        assert_eq!(pace.micros.load(Relaxed), 30);
+    }
+
+    #[test]
+    fn a_request_that_seemed_long_is_judged_by_the_next_one() {
+        let pace = Pace::default();
+        assert!(pace.measures(), "the first");
+        assert!(!pace.measures());
+        (0..100).for_each(|_| pace.count(Duration::from_millis(20), false));
+        assert!(pace.is_short(), "it may have waited for its core");
+        assert!(pace.measures() && !pace.measures());
+        let measured = (0..10 * MEASURED).filter(|_| pace.measures()).count();
+        assert_eq!(measured, 10);
     }
 }

@@ -12,10 +12,9 @@ use terrace_compute_capability::Limits;
 pub struct Config {
     /// Threads that run guests. 0, the default, is one per core.
     pub threads: usize,
-    /// How far guests that compute for longer than two milliseconds stand back when there is too little
-    /// CPU, 0 to 19 (`nice`, on Linux): short requests, and a database on the same machine, come first.
-    /// Default 3: more, and what such a guest holds for a moment (a lock, the address space) is held for
-    /// long.
+    /// How far guests that are not short stand back when there is too little CPU, 0 to 19 (`nice`, on
+    /// Linux): short requests, and a database on the same machine, come first. Default 3: more, and what
+    /// such a guest holds for a moment (a lock, the address space) is held for long.
     pub niceness: u8,
     /// Instances alive at the same time, idle ones included. Default 1,000.
     pub instances_max: u32,

@@ -3,9 +3,9 @@
 //! A request that is likely to be short begins where it arrived (see [`Apart`]), and most end there, within
 //! microseconds. The others begin on a thread of their tenant, one of as many as there are cores, which run
 //! nothing but guests. A guest that computes for longer than two milliseconds moves to a third set of
-//! threads with a lower priority, where such guests take turns: so a short request never waits for more
-//! than those of a long one, and what is on the machine besides guests (what accepts requests, a
-//! database) does not wait for the rest.
+//! threads, where such guests take turns: so a short request never waits for more than those of a long one.
+//! Both sets have a lower priority: what accepts requests, the guests there, and a database on the same
+//! machine do not wait for them.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -115,7 +115,10 @@ impl Executor {
                 .name(format!("terrace-guest-{number}"))
                 .spawn({
                     let worker = worker.clone();
-                    move || runtime.block_on(work(requests, worker))
+                    move || {
+                        step_back(niceness);
+                        runtime.block_on(work(requests, worker));
+                    }
                 })
                 .map_err(|error| Error::Start(error.to_string()))?;
             threads.push((sender, worker));

@@ -40,7 +40,7 @@ const UNSEEN: Duration = Duration::from_millis(5);
 
 /// CPU time up to which a request is short: it is not interrupted.
 const SHORT: Duration = Duration::from_millis(2);
-/// CPU time between two ticks, a millisecond apart, of a guest that computes.
+/// CPU time after that, by the CPU clock, of a guest that computes.
 const COMPUTES: Duration = Duration::from_micros(500);
 
 /// What a guest does that a tick finds at work.
@@ -67,8 +67,10 @@ pub(crate) struct Meter {
     poll_began: AtomicU64,
     /// Whether the current poll is timed by the CPU clock.
     by_cpu: AtomicBool,
-    /// Whether a tick has interrupted the request.
-    is_long: AtomicBool,
+    /// Whether the CPU clock times the polls.
+    is_measured: AtomicBool,
+    /// What was spent when it took over.
+    took_over: AtomicU64,
     exceeded: AtomicBool,
     /// Held from the moment it is given until the end of the poll.
     turn: Mutex<Option<Turn>>,
@@ -82,17 +84,19 @@ impl Meter {
             spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(IDLE),
             by_cpu: AtomicBool::new(false),
-            is_long: AtomicBool::new(false),
+            is_measured: AtomicBool::new(false),
+            took_over: AtomicU64::new(0),
             exceeded: AtomicBool::new(false),
             turn: Mutex::new(None),
         }
     }
 
-    /// Starts a request.
-    pub(crate) fn begin(&self, budget: Duration) {
+    /// Starts a request, which the CPU clock times from its beginning if it `is_measured`.
+    pub(crate) fn begin(&self, budget: Duration, is_measured: bool) {
+        self.is_measured.store(is_measured, Relaxed);
+        self.took_over.store(0, Relaxed);
         self.budget.store(nanos(budget), Relaxed);
         self.spent.store(0, Relaxed);
-        self.is_long.store(false, Relaxed);
         self.exceeded.store(false, Relaxed);
     }
 
@@ -111,22 +115,26 @@ impl Meter {
     /// [`Meter::exceeded`].
     pub(crate) fn tick(&self) -> Ticked {
         // The clock ticks for all guests at once, and while this one waits.
-        if self.spent() < SHORT {
+        let spent = self.spent();
+        if spent < SHORT {
             return Ticked::GoesOn;
         }
-        let began = self.poll_began.load(Relaxed);
-        if began != IDLE && !self.by_cpu.load(Relaxed) {
-            // Did it compute, or wait for its core? The next tick will tell.
-            let unseen = self.now().saturating_sub(began).min(nanos(UNSEEN));
-            self.spent.fetch_add(unseen, Relaxed);
-            self.by_cpu.store(true, Relaxed);
-            self.poll_began.store(self.now(), Relaxed);
+        if !self.is_measured.load(Relaxed) {
+            // Did it compute, or wait for its core? A later tick will tell.
+            self.is_measured.store(true, Relaxed);
+            let began = self.poll_began.load(Relaxed);
+            if began != IDLE {
+                let unseen = self.now().saturating_sub(began).min(nanos(UNSEEN));
+                self.spent.fetch_add(unseen, Relaxed);
+                self.by_cpu.store(true, Relaxed);
+                self.poll_began.store(self.now(), Relaxed);
+            }
+            self.took_over.store(self.spent.load(Relaxed), Relaxed);
             return Ticked::GoesOn;
         }
-        if !self.is_long.load(Relaxed) && self.now().saturating_sub(began) < nanos(COMPUTES) {
+        if nanos(spent).saturating_sub(self.took_over.load(Relaxed)) < nanos(COMPUTES) {
             return Ticked::GoesOn;
         }
-        self.is_long.store(true, Relaxed);
         TICKED.set(true);
         if self.spent() < Duration::from_nanos(self.budget.load(Relaxed)) {
             return Ticked::Yields;
@@ -149,7 +157,7 @@ impl Meter {
     pub(crate) async fn charge<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
-            self.by_cpu.store(self.is_long.load(Relaxed), Relaxed);
+            self.by_cpu.store(self.is_measured.load(Relaxed), Relaxed);
             self.poll_began.store(self.now(), Relaxed);
             let result = future.as_mut().poll(context);
             let began = self.poll_began.swap(IDLE, Relaxed);
@@ -196,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_costs_nothing_and_work_costs_its_time() {
         let meter = Meter::new();
-        meter.begin(Duration::from_millis(50));
+        meter.begin(Duration::from_millis(50), false);
         meter.charge(tokio::time::sleep(Duration::from_millis(100))).await;
         assert_eq!(meter.tick(), Ticked::GoesOn, "{:?}", meter.spent());
         let began = Instant::now();
@@ -209,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_stopped_for_waiting_for_a_core() {
         let meter = Meter::new();
-        meter.begin(Duration::from_millis(50));
+        meter.begin(Duration::from_millis(50), false);
         let ticked = meter.charge(async {
             // As if the system had given the core away before the first tick, and between two.
             std::thread::sleep(Duration::from_millis(200));
@@ -229,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_computation_is_not_charged_for_waiting_for_its_core() {
         let meter = Meter::new();
-        meter.begin(Duration::from_millis(100));
+        meter.begin(Duration::from_millis(100), false);
         assert_eq!(compute(&meter, Duration::from_secs(10)).await, Ticked::Yields);
         assert!(take_ticked());
         let before = meter.spent();

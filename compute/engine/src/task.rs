@@ -134,7 +134,8 @@ impl Job {
         let meter = instance
             .as_ref()
             .map_or_else(|| Arc::new(Meter::new()), |instance| instance.meter.clone());
-        meter.begin(release.limits().cpu());
+        let is_measured = release.pace.measures();
+        meter.begin(release.limits().cpu(), is_measured);
         let ended = {
             let work = async {
                 if worker.turns.is_waiting(&key.0) {
@@ -162,7 +163,7 @@ impl Job {
         };
 
         let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
-        release.pace.count(meter.spent());
+        release.pace.count(meter.spent(), is_measured);
         let mut usage = usage(instance.as_ref(), &meter, began, has_failed);
         let tidying = std::time::Instant::now();
         match ended {
