@@ -83,7 +83,7 @@ impl Pace {
     /// in so many, and whichever follows one that seemed to take long.
     pub(crate) fn measures(&self) -> bool {
         let number = self.requests.fetch_add(1, Relaxed);
-        number % MEASURED == 0 || self.look_closer.swap(false, Relaxed)
+        number.is_multiple_of(MEASURED) || self.look_closer.swap(false, Relaxed)
     }
 
     /// Counts a request. One that was not measured may only have waited for its core: the next one will tell.
