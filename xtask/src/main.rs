@@ -32,7 +32,7 @@ Terrace's own commands. Each is an alias in .cargo/config.toml.
   cargo figures [FIGURE ...] [--quick]
       Measures every figure that the README's table shows, each beside its peer. With names, only
       those: task sandbox calls tenants rest many releases starts moves migration data-overhead
-      data-neighbours data-tenants.
+      data-neighbours data-tenants; and data-sqlsmith, only by its name (Debian: sqlsmith).
       --quick: those of the data layer with 100 tenants instead of 10,000.
 
   cargo gauntlet [ATTACK ...]

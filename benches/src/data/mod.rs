@@ -13,6 +13,7 @@ mod memory;
 mod neighbours;
 mod overhead;
 mod samples;
+pub(crate) mod smith;
 mod stage;
 
 use std::time::Instant;

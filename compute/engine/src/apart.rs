@@ -3,19 +3,23 @@
 //! Handing a request to another thread and its answer back costs more than a short guest does. So a guest
 //! that is likely to be short is polled at once by whoever has its request. If a tick interrupts it all the
 //! same, it goes on elsewhere, and the requests of this tenant to this release are kept apart for a
-//! while: they begin on the guests' threads. So a tenant takes two milliseconds from such a thread once
-//! in that while, and not with every request.
+//! while: they begin on the guests' threads.
+//!
+//! What no tick sees (one long copy of memory, a host function) shows in its time afterwards. By the clock
+//! on the wall that may have been a wait for the core: from then on such requests are watched, by the
+//! thread's CPU clock, and the next long one sets them apart. So a tenant takes some milliseconds from such
+//! a thread twice in that while, and not with every request.
 
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use crate::idle::Key;
+use crate::{idle::Key, meter::SHORT};
 
 /// The requests of a release are short while they take less CPU time than this on average.
 const SHORT_MICROS: u32 = 500;
@@ -23,49 +27,81 @@ const SHORT_MICROS: u32 = 500;
 const MEASURED: u32 = 16;
 /// One request moves the average by this part of its distance from it.
 const SMOOTHING: i64 = 8;
-/// How long a tenant's requests to a release are kept apart after a tick has interrupted one.
-const APART_FOR: Duration = Duration::from_mins(1);
+/// No request counts for more than this.
+const SAMPLE_MAX: i64 = 2_000;
+/// How long a tenant's requests to a release are watched, or kept apart.
+const REMEMBERED: Duration = Duration::from_mins(1);
 /// Tenants and releases that are remembered. With more of them at once, all requests are kept apart.
-const APART_MAX: usize = 10_000;
+const REMEMBERED_MAX: usize = 10_000;
 
-/// Whose requests were interrupted, not long ago.
+/// How a tenant's requests to a release are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// They may begin where they arrive.
+    Free,
+    /// The same, and all are measured.
+    Watched,
+    /// They begin on the guests' threads.
+    Apart,
+}
+
+/// Whose requests took long, not long ago.
 #[derive(Default)]
 pub(crate) struct Apart {
-    since: Mutex<HashMap<Key, Instant>>,
+    known: RwLock<HashMap<Key, (Standing, Instant)>>,
     count: AtomicUsize,
 }
 
 impl Apart {
-    /// A tick has interrupted a request of this tenant to this release.
-    pub(crate) fn add(&self, key: Key) {
-        let now = Instant::now();
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.len() >= APART_MAX {
-            since.retain(|_, since| now.duration_since(*since) < APART_FOR);
+    /// A request of this tenant to this release has ended, after so much time.
+    pub(crate) fn judge(&self, key: &Key, spent: Duration, was_measured: bool) {
+        if spent >= SHORT {
+            self.note(
+                key,
+                if was_measured {
+                    Standing::Apart
+                } else {
+                    Standing::Watched
+                },
+            );
         }
-        if since.len() < APART_MAX {
-            since.insert(key, now);
-        }
-        self.count.store(since.len(), Relaxed);
     }
 
-    /// Whether the requests of this tenant to this release begin on the guests' threads. Takes no lock
-    /// while there is nobody of that kind.
-    pub(crate) fn contains(&self, key: &Key) -> bool {
+    /// Remembers how this tenant's requests to this release are treated from now on. Who is apart stays so.
+    pub(crate) fn note(&self, key: &Key, standing: Standing) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = known.get_mut(key) {
+            if entry.0 != Standing::Apart || standing == Standing::Apart {
+                *entry = (standing, Instant::now());
+            }
+        } else if known.len() < REMEMBERED_MAX {
+            known.insert(key.clone(), (standing, Instant::now()));
+        }
+        self.count.store(known.len(), Relaxed);
+    }
+
+    /// How this tenant's requests to this release are treated. Takes no lock while all are free.
+    pub(crate) fn standing(&self, key: &Key) -> Standing {
         let count = self.count.load(Relaxed);
         if count == 0 {
-            return false;
+            return Standing::Free;
         }
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        match since.get(key) {
-            Some(when) if when.elapsed() < APART_FOR => true,
-            Some(_) => {
-                since.remove(key);
-                self.count.store(since.len(), Relaxed);
-                false
-            }
-            None => count >= APART_MAX,
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match known.get(key) {
+            Some((standing, since)) if since.elapsed() < REMEMBERED => *standing,
+            None if count >= REMEMBERED_MAX => Standing::Apart,
+            _ => Standing::Free,
         }
+    }
+
+    /// Forgets what is old. To be called every second or so.
+    pub(crate) fn sweep(&self) {
+        if self.count.load(Relaxed) == 0 {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+        self.count.store(known.len(), Relaxed);
     }
 }
 
@@ -88,7 +124,7 @@ impl Pace {
 
     /// Counts a request. One that was not measured may only have waited for its core: the next one will tell.
     pub(crate) fn count(&self, cpu: Duration, was_measured: bool) {
-        let sample = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX).min(1 << 30);
+        let sample = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX).min(SAMPLE_MAX);
         if sample >= i64::from(SHORT_MICROS) {
             self.look_closer.store(true, Relaxed);
         }
@@ -115,25 +151,50 @@ mod tests {
 
     use super::*;
 
+    fn key(release: &ReleaseId) -> Key {
+        (TenantId::random(), release.clone())
+    }
+
     #[test]
     fn who_was_interrupted_is_kept_apart_and_nobody_else() {
         let apart = Apart::default();
         let release = ReleaseId::random();
-        let (a, b) = ((TenantId::random(), release.clone()), (TenantId::random(), release));
-        assert!(!apart.contains(&a));
-        apart.add(a.clone());
-        assert!(apart.contains(&a) && !apart.contains(&b));
+        let (a, b) = (key(&release), key(&release));
+        assert_eq!(apart.standing(&a), Standing::Free);
+        apart.note(&a, Standing::Apart);
+        assert_eq!(
+            (apart.standing(&a), apart.standing(&b)),
+            (Standing::Apart, Standing::Free)
+        );
+        apart.judge(&a, SHORT, false);
+        assert_eq!(apart.standing(&a), Standing::Apart, "and stays so");
+    }
+
+    #[test]
+    fn who_seemed_long_is_watched_and_who_is_long_under_watch_is_kept_apart() {
+        let apart = Apart::default();
+        let key = key(&ReleaseId::random());
+        apart.judge(&key, SHORT / 2, true);
+        assert_eq!(apart.standing(&key), Standing::Free);
+        apart.judge(&key, SHORT, false);
+        assert_eq!(apart.standing(&key), Standing::Watched);
+        apart.judge(&key, SHORT / 2, true);
+        assert_eq!(
+            apart.standing(&key),
+            Standing::Watched,
+            "a short one between two long ones changes nothing"
+        );
+        apart.judge(&key, SHORT, true);
+        assert_eq!(apart.standing(&key), Standing::Apart);
     }
 
     #[test]
     fn when_there_are_too_many_to_remember_all_are_kept_apart() {
         let apart = Apart::default();
         let release = ReleaseId::random();
-        for _ in 0..APART_MAX + 5 {
-            apart.add((TenantId::random(), release.clone()));
-        }
-        assert_eq!(apart.since.lock().unwrap().len(), APART_MAX);
-        assert!(apart.contains(&(TenantId::random(), release)));
+        (0..REMEMBERED_MAX + 5).for_each(|_| apart.note(&key(&release), Standing::Watched));
+        assert_eq!(apart.known.read().unwrap().len(), REMEMBERED_MAX);
+        assert_eq!(apart.standing(&key(&release)), Standing::Apart);
     }
 
     #[test]

@@ -196,8 +196,8 @@ impl Engine {
             place,
         };
         self.0.executor.run(job).await?;
-        // The guest has the same timer. This one holds when its thread is stuck in a host function, or in
-        // one long copy of memory.
+        // The guest has the same timer. This one holds when another thread runs it, and is stuck in a host
+        // function or in one long copy of memory.
         let response = match tokio::time::timeout_at(deadline, response).await {
             Ok(Ok(response)) => response?,
             Ok(Err(_)) => return Err(Fault::Internal),

@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     Config, Error, Fault,
-    apart::Apart,
+    apart::{Apart, Standing},
     idle::{Idle, Key},
     instance::Instance,
     meter::take_ticked,
@@ -47,7 +47,9 @@ pub(crate) struct Worker {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) turns: Arc<Turns>,
-    apart: Arc<Apart>,
+    pub(crate) apart: Arc<Apart>,
+    /// Hands a request to the worker's own thread.
+    own: mpsc::WeakUnboundedSender<Request>,
     /// Where guests go on that compute for longer than a tick.
     long: Handle,
     pub(crate) idle: Idle<Instance>,
@@ -88,6 +90,8 @@ impl Executor {
             .map_err(|error| Error::Start(error.to_string()))?;
         let mut threads = Vec::with_capacity(count);
         for number in 0..count {
+            // Unbounded, because every request in it holds a permit of `Admission`.
+            let (sender, requests) = mpsc::unbounded_channel();
             let worker = Arc::new(Worker {
                 config: config.clone(),
                 logs: logs.clone(),
@@ -95,13 +99,12 @@ impl Executor {
                 ticker: ticker.clone(),
                 turns: turns.clone(),
                 apart: apart.clone(),
+                own: sender.downgrade(),
                 long: long.handle().clone(),
                 idle: Idle::new(config.idle_max.div_ceil(count), config.idle_per_tenant_max),
                 live: live.clone(),
                 in_flight: AtomicUsize::new(0),
             });
-            // Unbounded, because every request in it holds a permit of `Admission`.
-            let (sender, requests) = mpsc::unbounded_channel();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 // A guest's first poll can last milliseconds. What comes from elsewhere (a new request, a
@@ -134,31 +137,37 @@ impl Executor {
 
     /// Runs a request: here and now, if it is likely to be short, or on a thread of its tenant.
     pub(crate) async fn run(&self, job: Job) -> Result<(), Fault> {
-        // One service's call of another stays off its caller's stack, and out of its CPU time.
-        if job.invocation.depth == 0 && job.release.pace.is_short() && !self.apart.contains(&job.key()) {
-            self.begin_here(job).await;
-            return Ok(());
+        if self.begins_here(&job) {
+            // Before and after, the thread's other tasks have their say. So of requests that arrive
+            // together first all are read, then all guests run, then all answers are sent: what each of
+            // these touches stays in the core's caches, and a client is woken once for many answers. Under
+            // load that is twice the throughput.
+            tokio::task::yield_now().await;
+            // One of those that arrived together may have been long.
+            if self.begins_here(&job) {
+                self.begin_here(job).await;
+                tokio::task::yield_now().await;
+                return Ok(());
+            }
         }
         self.hand_over(job)
     }
 
+    fn begins_here(&self, job: &Job) -> bool {
+        // One service's call of another stays off its caller's stack, and out of its CPU time.
+        job.invocation.depth == 0 && job.release.pace.is_short() && self.apart.standing(&job.key()) != Standing::Apart
+    }
+
     /// Polls a request once. If that is not enough for it, it becomes a task of its own.
-    ///
-    /// Before and after, it lets the thread's other tasks have their say. So of requests that arrive
-    /// together first all are read, then all guests run, then all answers are sent: what each of these
-    /// touches stays in the core's caches, and a client is woken once for many answers. Under load that is
-    /// twice the throughput.
     async fn begin_here(&self, job: Job) {
-        tokio::task::yield_now().await;
         let (_, worker) = &self.threads[here() % self.threads.len()];
         let mut request = Request::new(worker.clone(), job);
         let progress = std::future::poll_fn(|context| Poll::Ready(request.poll(context))).await;
         match progress {
             Progress::Ended => {}
-            Progress::Waits => drop(tokio::spawn(request.short())),
+            Progress::Waits => drop(tokio::spawn(request.short(Thread::Shared))),
             Progress::Computes => request.long(),
         }
-        tokio::task::yield_now().await;
     }
 
     /// To the tenant's own thread, or to the quietest one when that is busy.
@@ -224,10 +233,13 @@ async fn work(mut requests: mpsc::UnboundedReceiver<Request>, worker: Arc<Worker
     loop {
         tokio::select! {
             request = requests.recv() => match request {
-                Some(request) => drop(tokio::spawn(request.short())),
+                Some(request) => drop(tokio::spawn(request.short(Thread::Guests))),
                 None => return,
             },
-            _ = sweep.tick() => drop(worker.idle.expire(idle_for)),
+            _ = sweep.tick() => {
+                drop(worker.idle.expire(idle_for));
+                worker.apart.sweep();
+            }
         }
     }
 }
@@ -281,23 +293,47 @@ impl Request {
         }
     }
 
-    /// Runs it until its end, or until a tick has interrupted it.
-    async fn short(mut self) {
-        let is_long = std::future::poll_fn(|context| match self.poll(context) {
-            Progress::Ended => Poll::Ready(false),
-            Progress::Computes => Poll::Ready(true),
-            Progress::Waits => Poll::Pending,
+    /// Runs it until its end, or until a tick has interrupted it. On a thread that does other things too it is
+    /// not polled any more once its like are kept apart: many that wait may wake at the same moment.
+    async fn short(mut self, on: Thread) {
+        let next = std::future::poll_fn(|context| {
+            if on == Thread::Shared && self.worker.apart.standing(&self.key) == Standing::Apart {
+                return Poll::Ready(Some(Thread::Guests));
+            }
+            match self.poll(context) {
+                Progress::Ended => Poll::Ready(None),
+                Progress::Computes => Poll::Ready(Some(Thread::Long)),
+                Progress::Waits => Poll::Pending,
+            }
         });
-        if is_long.await {
-            self.long();
+        match next.await {
+            Some(Thread::Long) => self.long(),
+            Some(_) => {
+                // Without its thread the engine is gone, and the request with it.
+                if let Some(own) = self.worker.own.upgrade() {
+                    drop(own.send(self));
+                }
+            }
+            None => {}
         }
     }
 
     /// A tick has interrupted it: it goes on elsewhere, and the next ones of its kind begin elsewhere.
     fn long(self) {
-        self.worker.apart.add(self.key);
+        self.worker.apart.note(&self.key, Standing::Apart);
         self.worker.long.spawn(self.run);
     }
+}
+
+/// What runs on a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    /// Everything: connections, timers, short guests.
+    Shared,
+    /// Guests alone.
+    Guests,
+    /// Guests that take turns.
+    Long,
 }
 
 impl Drop for Executor {

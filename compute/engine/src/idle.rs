@@ -11,7 +11,8 @@ use terrace_ground_ids::{ReleaseId, TenantId};
 /// What an instance belongs to, for life.
 pub(crate) type Key = (TenantId, ReleaseId);
 
-/// The idle instances of one thread. A lock that only this thread takes, but for figures.
+/// The idle instances of one thread, or of two: of one that runs guests alone and of one where requests
+/// arrive. Others take the lock for figures only.
 pub(crate) struct Idle<T> {
     state: Mutex<State<T>>,
     max: usize,

@@ -39,7 +39,7 @@ pub(crate) fn take_ticked() -> bool {
 const UNSEEN: Duration = Duration::from_millis(5);
 
 /// CPU time up to which a request is short: it is not interrupted.
-const SHORT: Duration = Duration::from_millis(2);
+pub(crate) const SHORT: Duration = Duration::from_millis(2);
 /// CPU time after that, by the CPU clock, of a guest that computes.
 const COMPUTES: Duration = Duration::from_micros(500);
 

@@ -32,7 +32,8 @@ pub(crate) fn engine(config: &Config) -> Result<Engine, Error> {
         .linear_memory_keep_resident(config.keep_resident_kib << 10)
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(32 << 10)
-        .decommit_batch_size(32)
+        // Each instance pays for itself, where it ran: with batches, one would pay for thirty others.
+        .decommit_batch_size(1)
         // On wasmtime 48 a page that was swapped out while dirty would reach the next tenant
         // (fixed in 50). Do not turn this on before.
         .pagemap_scan(Enabled::No);

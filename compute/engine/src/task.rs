@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{WasiBody, p2::bindings::http::types::ErrorCode};
 use crate::{
     Body, Fault, Release,
     admission::Permit,
+    apart::Standing,
     body::Inbound,
     executor::Worker,
     idle::Key,
@@ -134,7 +135,8 @@ impl Job {
         let meter = instance
             .as_ref()
             .map_or_else(|| Arc::new(Meter::new()), |instance| instance.meter.clone());
-        let is_measured = release.pace.measures();
+        let standing = worker.apart.standing(&key);
+        let is_measured = release.pace.measures() || standing != Standing::Free;
         meter.begin(release.limits().cpu(), is_measured);
         let ended = {
             let work = async {
@@ -163,7 +165,12 @@ impl Job {
         };
 
         let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
-        release.pace.count(meter.spent(), is_measured);
+        let spent = meter.spent();
+        worker.apart.judge(&key, spent, is_measured);
+        if standing != Standing::Apart {
+            // Who is known by name does not count against the others.
+            release.pace.count(spent, is_measured);
+        }
         let mut usage = usage(instance.as_ref(), &meter, began, has_failed);
         let tidying = std::time::Instant::now();
         match ended {
