@@ -336,8 +336,8 @@ async fn a_release_that_uses_up_its_error_budget_is_taken_away_by_itself() {
 #[tokio::test]
 async fn a_release_that_cannot_answer_never_gets_a_request_and_a_restart_compiles_nothing() {
     let (mut terrace, client, ada, _) = hostile().await;
-    // Too little memory for its own data: it compiles and links, and cannot be instantiated.
-    let refused = Bundle::read().limited("memory_mib = 1").upload(&client, &[]).await;
+    // Too small a table for its own functions: it compiles and links, and cannot be instantiated.
+    let refused = Bundle::read().limited("table_elements = 1").upload(&client, &[]).await;
     assert_eq!(
         (refused.status, refused.code()),
         (StatusCode::UNPROCESSABLE_ENTITY, "validation-failed")

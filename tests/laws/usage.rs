@@ -97,7 +97,7 @@ async fn what_tenants_are_said_to_use_is_what_the_node_used_for_them() {
         globex[0]["cpu_us"].as_u64().unwrap() < globex[0]["wall_us"].as_u64().unwrap() / 2,
         "and no processor"
     );
-    assert!(globex[0]["memory_peak_bytes"].as_u64().unwrap() >= 1 << 20);
+    assert!(globex[0]["memory_peak_bytes"].as_u64().unwrap() >= 1 << 17);
     // The demo's boards were made by requests, too.
     let made = before
         .1
