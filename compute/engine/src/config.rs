@@ -37,9 +37,8 @@ pub struct Config {
     pub stack_kib: usize,
     /// How much of an instance's memory is cleared by hand when it ends, from its beginning, in KiB.
     /// The rest is given back to the system, page by page, which costs a fault when it is used again, and
-    /// with several cores an interruption of all of them. Default 384: what a service of ours has (a
-    /// stack of 128 KiB, its data, a heap of the first megabyte's quarter). A service with a larger stack
-    /// loses some microseconds by it.
+    /// with several cores an interruption of all of them. Default 384: the stack of
+    /// 128 KiB, the data and the beginning of the heap of a service that is linked as ours are.
     pub keep_resident_kib: usize,
     /// Where compiled services are kept. None, the default, compiles at every start.
     pub cache_dir: Option<PathBuf>,

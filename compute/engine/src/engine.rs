@@ -186,6 +186,7 @@ impl Engine {
         let answer = Arc::new(Answer::new(head));
         let is_head = request.method() == http::Method::HEAD;
         let job = Job {
+            key: (invocation.tenant.id.clone(), release.id().clone()),
             release: release.clone(),
             invocation: Arc::new(invocation),
             request: with_host(request),

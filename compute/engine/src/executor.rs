@@ -155,7 +155,7 @@ impl Executor {
 
     fn begins_here(&self, job: &Job) -> bool {
         // One service's call of another stays off its caller's stack, and out of its CPU time.
-        job.invocation.depth == 0 && job.release.pace.is_short() && self.apart.standing(&job.key()) != Standing::Apart
+        job.invocation.depth == 0 && job.release.pace.is_short() && self.apart.standing(&job.key) != Standing::Apart
     }
 
     /// Polls a request once. If that is not enough for it, it becomes a task of its own.
@@ -271,7 +271,7 @@ enum Progress {
 
 impl Request {
     fn new(worker: Arc<Worker>, job: Job) -> Self {
-        let key = job.key();
+        let key = job.key.clone();
         worker.in_flight.fetch_add(1, Ordering::Relaxed);
         let count = InFlight(worker.clone());
         let run = Box::pin({

@@ -85,6 +85,8 @@ impl Answer {
 
 /// A request that was admitted.
 pub(crate) struct Job {
+    /// Whose instances may serve it.
+    pub(crate) key: Key,
     pub(crate) release: Arc<Release>,
     pub(crate) invocation: Arc<Invocation>,
     pub(crate) request: http::Request<Body>,
@@ -103,15 +105,10 @@ enum End {
 }
 
 impl Job {
-    /// Whose instances may serve it.
-    pub(crate) fn key(&self) -> Key {
-        (self.invocation.tenant.id.clone(), self.release.id().clone())
-    }
-
     /// Runs once.
     pub(crate) async fn run(self, worker: Arc<Worker>) {
-        let key = self.key();
         let Self {
+            key,
             release,
             invocation,
             request,
