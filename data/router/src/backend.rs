@@ -32,6 +32,7 @@ use crate::{
     Address, Config, Error, ErrorKind, Rows, Trusted, Value, codec,
     connect::{BEGIN, COMMIT, ROLLBACK},
     flight::{self, Answer, Failure, Statement, Step},
+    process::Process,
     route::Route,
 };
 
@@ -78,7 +79,7 @@ pub(crate) struct Backend {
     pub(crate) cancel: CancelKey,
     pub(crate) state: State,
     /// The route that was served last: its catalogue entries and plans are warm here.
-    pub(crate) last_route: u64,
+    last_route: u64,
     pub(crate) idle_since: Instant,
     /// Writes to the socket. One flight is one, unless it is larger than the socket's buffer.
     pub(crate) writes: u64,
@@ -88,6 +89,8 @@ pub(crate) struct Backend {
     /// each for the life of the backend.
     relations: HashSet<u64>,
     stream: Stream,
+    /// Where the server runs on this machine.
+    process: Option<Process>,
     input: BytesMut,
     out: BytesMut,
     steps: Vec<Step>,
@@ -103,6 +106,10 @@ pub(crate) struct Backend {
 impl Backend {
     pub(crate) fn new(stream: Stream, input: BytesMut, out: BytesMut, cancel: CancelKey, config: &Config) -> Self {
         let now = Instant::now();
+        let process = match &stream {
+            Stream::Unix(stream) => Process::behind(stream, cancel.process_id, config.long_statement_niceness),
+            Stream::Tcp(_) => None,
+        };
         let capacity = NonZeroUsize::new(config.prepared_max.max(16)).unwrap_or(NonZeroUsize::MIN);
         Self {
             cancel,
@@ -114,6 +121,7 @@ impl Backend {
             born: now,
             relations: HashSet::new(),
             stream,
+            process,
             input,
             out,
             steps: Vec::with_capacity(8),
@@ -131,6 +139,25 @@ impl Backend {
             && !self.must_retire
             && self.relations.len() <= config.backend_relations_max
             && self.born.elapsed() < Duration::from_secs(config.backend_age_max_s)
+    }
+
+    /// Takes up work for a route. False when its process stands back and cannot come forward again.
+    pub(crate) fn take_up(&mut self, route: &Route) -> bool {
+        self.last_route = route.number;
+        let process = self.process.as_mut();
+        process.is_none_or(|process| process.take_up(&route.turnstile))
+    }
+
+    /// The route that was served last.
+    pub(crate) fn last_route(&self) -> u64 {
+        self.last_route
+    }
+
+    /// Lets others on the server's machine go first, until it takes up other work.
+    pub(crate) fn stand_back(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.stand_back();
+        }
     }
 
     /// Whether this route was served here, not long ago: its tables are known and its statements kept.
@@ -411,7 +438,12 @@ impl Backend {
     }
 
     async fn receive(&mut self, has_commit: bool, config: &Config) -> Result<Answer, Failure> {
-        let answer = match flight::read(&mut self.stream, &mut self.input, &self.steps, config).await {
+        let answer = flight::read(&mut self.stream, &mut self.input, &self.steps, config);
+        let answer = match &mut self.process {
+            Some(process) => process.watch(answer).await,
+            None => answer.await,
+        };
+        let answer = match answer {
             // Without a COMMIT in it, a flight that is lost has changed nothing.
             Err(Failure::Lost { nothing_ran, error }) => {
                 return Err(Failure::Lost {

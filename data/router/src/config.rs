@@ -43,6 +43,12 @@ pub struct Config {
     pub result_bytes_max: usize,
     /// Most bytes of all parameters of one statement. Default 8 MiB.
     pub params_bytes_max: usize,
+    /// How far the server's process stands back (`nice`, 0 to 19) when a statement computes for more than
+    /// some milliseconds, and for some seconds with its tenant's next ones, where the server is on this machine
+    /// and reached by a unix socket: the statements of others come first when there is too little CPU.
+    /// Default 10; 0 leaves all of them alike. Without the right to raise a priority (root, `CAP_SYS_NICE`) a
+    /// connection that stood back is replaced before it serves another tenant.
+    pub long_statement_niceness: u8,
     /// Verdicts of the guard that are remembered. Default 4,096.
     pub verdicts_max: usize,
     /// Most statements of one tenant, by their fingerprint, whose times are kept for an hour. Default 64;
@@ -71,6 +77,7 @@ impl Default for Config {
             result_rows_max: 10_000,
             result_bytes_max: 8 << 20,
             params_bytes_max: 8 << 20,
+            long_statement_niceness: 10,
             verdicts_max: 4_096,
             tenant_statements_max: 64,
             statements_max: 131_072,

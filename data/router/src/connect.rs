@@ -126,6 +126,8 @@ async fn attempt(lane: &Lane, address: &Address, config: &Config) -> Result<Back
         ("TimeZone", "UTC"),
         ("extra_float_digits", "1"),
         ("search_path", "pg_catalog"),
+        // One statement is one process: what a tenant takes of the machine is what its lane allows.
+        ("max_parallel_workers_per_gather", "0"),
         ("statement_timeout", "60000"),
         ("lock_timeout", lock_timeout.as_str()),
         ("idle_in_transaction_session_timeout", idle_timeout.as_str()),

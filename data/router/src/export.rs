@@ -34,8 +34,9 @@ impl Export {
         let timeout_ms = export_timeout_ms(deadline)?;
         let mut must_be_new = false;
         loop {
-            let mut lease = route.pool.lease(route.number, must_be_new).await?;
-            lease.last_route = route.number;
+            let mut lease = route.pool.lease(&route, must_be_new).await?;
+            // Who waits for an archive has time.
+            lease.stand_back();
             match lease.snapshot(&route, timeout_ms, &inner.config).await {
                 Ok(()) => {
                     return Ok(Self {

@@ -18,6 +18,7 @@ mod export;
 mod flight;
 mod placement;
 mod pool;
+mod process;
 mod route;
 mod router;
 mod statements;

@@ -19,6 +19,7 @@ use crate::{
     Config, Error, Lane,
     backend::{Backend, State},
     connect,
+    route::Route,
 };
 
 /// How long a dropped transaction may take to roll back before its connection is destroyed.
@@ -56,7 +57,7 @@ impl LanePool {
 
     /// A connection: an idle one, best one that served this route before, or a new one. Waits for
     /// its turn in the order of asking; the caller's deadline ends the wait.
-    pub(crate) async fn lease(self: &Arc<Self>, route: u64, must_be_new: bool) -> Result<Lease, Error> {
+    pub(crate) async fn lease(self: &Arc<Self>, route: &Route, must_be_new: bool) -> Result<Lease, Error> {
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
@@ -65,8 +66,8 @@ impl LanePool {
             }
         };
         if !must_be_new {
-            while let Some(backend) = self.take_idle(route) {
-                if backend.is_reusable(&self.config) && backend.is_alive() {
+            while let Some(mut backend) = self.take_idle(route.number) {
+                if backend.is_reusable(&self.config) && backend.is_alive() && backend.take_up(route) {
                     return Ok(Lease {
                         backend: Some(backend),
                         permit: Some(permit),
@@ -77,8 +78,9 @@ impl LanePool {
                 self.destroyed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        let backend = connect::connect(&self.lane, &self.config, &self.primary).await?;
+        let mut backend = connect::connect(&self.lane, &self.config, &self.primary).await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
+        backend.take_up(route);
         Ok(Lease {
             backend: Some(backend),
             permit: Some(permit),
@@ -118,7 +120,7 @@ impl LanePool {
         // more connections than callers, and no connection has to know everybody's tables.
         let index = idle
             .iter()
-            .rposition(|backend| backend.last_route == route)
+            .rposition(|backend| backend.last_route() == route)
             .or_else(|| idle.iter().rposition(|backend| backend.has_served(route)))
             .or_else(|| (0..idle.len()).min_by_key(|index| idle.get(*index).map(Backend::relations)))
             .unwrap_or(0);

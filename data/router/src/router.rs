@@ -180,7 +180,7 @@ impl Router {
             Err(error) => return vec![Err(error)],
         };
         let mut outcomes = Vec::new();
-        let mut lease = match route.pool.lease(route.number, false).await {
+        let mut lease = match route.pool.lease(&route, false).await {
             Ok(lease) => lease,
             Err(error) => return vec![Err(error)],
         };
@@ -279,8 +279,7 @@ impl Inner {
         let _turn = route.turnstile.enter().await?;
         let mut must_be_new = false;
         loop {
-            let mut lease = route.pool.lease(route.number, must_be_new).await?;
-            lease.last_route = route.number;
+            let mut lease = route.pool.lease(route, must_be_new).await?;
             let timeout_ms = timeout_ms(deadline)?;
             let watch = Watch::begin(route, verdict, sql);
             let failure = match lease

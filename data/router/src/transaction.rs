@@ -164,9 +164,7 @@ impl Transaction {
             self.turn = Some(self.route.turnstile.enter().await?);
         }
         if self.lease.is_none() {
-            let mut lease = self.route.pool.lease(self.route.number, false).await?;
-            lease.last_route = self.route.number;
-            self.lease = Some(lease);
+            self.lease = Some(self.route.pool.lease(&self.route, false).await?);
         }
         self.lease
             .as_mut()
@@ -200,9 +198,7 @@ impl Transaction {
         if let Some(dead) = self.lease.take() {
             dead.destroy();
         }
-        let mut lease = self.route.pool.lease(self.route.number, true).await?;
-        lease.last_route = self.route.number;
-        self.lease = Some(lease);
+        self.lease = Some(self.route.pool.lease(&self.route, true).await?);
         Ok(())
     }
 

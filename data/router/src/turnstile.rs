@@ -3,9 +3,12 @@
 //! Fairness between tenants begins here: a tenant that sends everything at once fills its own queue,
 //! and never more than its share of a lane's.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
@@ -14,6 +17,9 @@ use crate::{
     Config, Error, ErrorKind, Lane,
     statements::{Budget, Ledger},
 };
+
+/// For how long a tenant is remembered whose statement computed for long.
+const COMPUTING_REMEMBERED: Duration = Duration::from_secs(5);
 
 /// One per tenant.
 #[derive(Debug)]
@@ -29,6 +35,10 @@ pub(crate) struct Turnstile {
     pub(crate) timeouts: AtomicU64,
     pub(crate) conflicts: AtomicU64,
     pub(crate) ledger: Arc<Ledger>,
+    /// Whether there is something in `computed_at`.
+    has_computed: AtomicBool,
+    /// When a statement of the tenant was last found to compute for long.
+    computed_at: Mutex<Option<Instant>>,
 }
 
 /// The right to use one connection, until dropped.
@@ -56,6 +66,8 @@ impl Turnstile {
             timeouts: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
             ledger,
+            has_computed: AtomicBool::new(false),
+            computed_at: Mutex::new(None),
         }
     }
 
@@ -97,6 +109,26 @@ impl Turnstile {
             .await
             .map_err(|_| Error::unavailable("the tenant was removed"))?;
         Ok(Turn { _permit: permit })
+    }
+
+    /// A statement of the tenant was found to compute for long.
+    pub(crate) fn note_computing(&self, now: Instant) {
+        *self.computed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.has_computed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one was, not long ago. Takes no lock for a tenant whose statements are short.
+    pub(crate) fn computes(&self) -> bool {
+        if !self.has_computed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut computed_at = self.computed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = computed_at.is_some_and(|at| at.elapsed() < COMPUTING_REMEMBERED);
+        if !is_fresh {
+            *computed_at = None;
+            self.has_computed.store(false, Ordering::Relaxed);
+        }
+        is_fresh
     }
 
     /// Counts a statement that failed, and what kind of failure it was.

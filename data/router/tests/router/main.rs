@@ -12,5 +12,6 @@ mod fences;
 mod flights;
 mod house;
 mod parts;
+mod priorities;
 mod statements;
 mod values;
