@@ -124,7 +124,11 @@ impl Process {
     /// The processor time that it has used in its life.
     fn cpu(&self) -> Option<Duration> {
         let text = fs::read_to_string(self.file("schedstat")).ok()?;
-        text.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+        text.split_ascii_whitespace()
+            .next()?
+            .parse()
+            .ok()
+            .map(Duration::from_nanos)
     }
 
     fn file(&self, name: &str) -> String {

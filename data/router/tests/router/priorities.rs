@@ -71,7 +71,10 @@ async fn a_statement_that_waits_is_not_taken_for_one_that_computes() {
         .unwrap();
     let began = Instant::now();
     let error = house.query(A, "SELECT * FROM items", &[]).await.unwrap_err();
-    assert_eq!((error.kind, error.sqlstate.as_deref()), (ErrorKind::Timeout, Some("55P03")));
+    assert_eq!(
+        (error.kind, error.sqlstate.as_deref()),
+        (ErrorKind::Timeout, Some("55P03"))
+    );
     assert!(began.elapsed().as_millis() >= 300, "it waited while it was looked at");
     house.query(A, "SELECT 1", &[]).await.unwrap();
     assert_eq!(priorities(&house).await, [0]);
