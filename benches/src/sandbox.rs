@@ -109,10 +109,14 @@ async fn instances() -> Result<Vec<Figure>> {
     let mut took_fresh = Vec::with_capacity(ROUNDS);
     let mut took_reused = Vec::with_capacity(ROUNDS);
     let mut took_first = Vec::with_capacity(ROUNDS);
+    let (mut made, mut dropped) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
     for _ in 0..ROUNDS {
         took_fresh.push(ask(&engine, &fresh, &one).await?);
         took_reused.push(ask(&engine, &reused, &one).await?);
         took_first.push(ask(&engine, &reused, &tenant()).await?);
+        let [make, drop] = engine.time_instance(&fresh, invocation(&fresh, &one)).await?;
+        made.push(make);
+        dropped.push(drop);
     }
     let micros = |took: &mut [Duration]| {
         let (p50, p99) = quantiles(took);
@@ -130,6 +134,12 @@ async fn instances() -> Result<Vec<Figure>> {
     };
     let (added_fresh, added_first) = (added(&mut took_fresh), added(&mut took_first));
     Ok(vec![
+        Figure {
+            what: "make an instance of an axum component, and drop it".to_owned(),
+            ours: format!("{}; {}", micros(&mut made), micros(&mut dropped)),
+            peer: "none in this run".to_owned(),
+            ratio: String::new(),
+        },
         Figure {
             what: "one request in a fresh instance of an axum component, engine only".to_owned(),
             ours: micros(&mut took_fresh),
@@ -170,8 +180,8 @@ fn tenant() -> Arc<TenantFacts> {
     })
 }
 
-async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<Duration> {
-    let invocation = Invocation {
+fn invocation(release: &Release, tenant: &Arc<TenantFacts>) -> Invocation {
+    Invocation {
         tenant: tenant.clone(),
         service: release.service().clone(),
         release: release.id().clone(),
@@ -180,13 +190,16 @@ async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>)
         deadline: Instant::now() + Duration::from_secs(10),
         depth: 0,
         delivery: None,
-    };
+    }
+}
+
+async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<Duration> {
     let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::builder()
         .uri("http://acme.localhost/api/hello/ping")
         .body(body)?;
     let start = Instant::now();
-    let response = engine.handle(release, invocation, request).await?;
+    let response = engine.handle(release, invocation(release, tenant), request).await?;
     response
         .into_body()
         .collect()

@@ -100,6 +100,14 @@ async fn figures(component: Bytes, path: &str, time: Duration, keep_resident_kib
     })
     .await?;
     sequence("one at a time, new tenant", &engine, &reused, path, time, tenant).await?;
+    let (mut made, mut dropped) = (Vec::new(), Vec::new());
+    for _ in 0..5_000 {
+        let [make, drop] = engine.time_instance(&fresh, invocation(&fresh, &acme)).await?;
+        made.push(make);
+        dropped.push(drop);
+    }
+    say("make an instance", made);
+    say("drop it", dropped);
     for (name, release) in [("16 at once, fresh", &fresh), ("16 at once, reused", &reused)] {
         let until = Instant::now() + time;
         let mut tasks = Vec::new();
@@ -143,17 +151,21 @@ async fn sequence(
             tokio::task::yield_now().await;
         }
     }
+    say(name, latencies);
+    Ok(())
+}
+
+fn say(name: &str, mut latencies: Vec<Duration>) {
     latencies.sort_unstable();
     let (p50, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
     println!(
         "{name:<27} {p50:>9.1?} p50 {p99:>9.1?} p99 ({} requests)",
         latencies.len()
     );
-    Ok(())
 }
 
-async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>, path: &str) -> Result<()> {
-    let invocation = Invocation {
+fn invocation(release: &Release, tenant: &Arc<TenantFacts>) -> Invocation {
+    Invocation {
         tenant: tenant.clone(),
         service: release.service().clone(),
         release: release.id().clone(),
@@ -162,10 +174,17 @@ async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>,
         deadline: Instant::now() + Duration::from_secs(60),
         depth: 0,
         delivery: None,
-    };
+    }
+}
+
+async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>, path: &str) -> Result<()> {
     let body: Body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let response = engine
-        .handle(release, invocation, http::Request::get(path).body(body)?)
+        .handle(
+            release,
+            invocation(release, tenant),
+            http::Request::get(path).body(body)?,
+        )
         .await?;
     if !response.status().is_success() {
         return Err(format!("answered {}", response.status()).into());

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -233,6 +234,15 @@ impl Engine {
     /// What tenants used of services, since somebody took it.
     pub fn accounts(&self) -> &Arc<Accounts> {
         &self.0.accounts
+    }
+
+    /// How long it takes to make an instance of a release, and to drop it again. For figures.
+    ///
+    /// # Errors
+    /// As for a request whose instance cannot be made.
+    #[doc(hidden)]
+    pub async fn time_instance(&self, release: &Release, invocation: Invocation) -> Result<[Duration; 2], Fault> {
+        self.0.executor.time_instance(release, &Arc::new(invocation)).await
     }
 
     /// What it holds at the moment.

@@ -15,10 +15,10 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use terrace_compute_capability::{Accounts, Logs};
+use terrace_compute_capability::{Accounts, Invocation, Logs};
 use terrace_ground_ids::{ReleaseId, TenantId};
 use tokio::{
     runtime::{Handle, Runtime},
@@ -26,12 +26,12 @@ use tokio::{
 };
 
 use crate::{
-    Config, Error, Fault,
+    Config, Error, Fault, Release,
     apart::{Apart, Standing},
     idle::{Idle, Key},
     instance::Instance,
-    meter::take_ticked,
-    task::Job,
+    meter::{Meter, take_ticked},
+    task::{self, Job},
     ticker::Ticker,
     turns::Turns,
 };
@@ -205,6 +205,20 @@ impl Executor {
             self.live.load(Ordering::Relaxed),
             self.threads.iter().map(|(_, worker)| worker.idle.len()).sum(),
         )
+    }
+
+    /// See `Engine::time_instance`.
+    pub(crate) async fn time_instance(
+        &self,
+        release: &Release,
+        invocation: &Arc<Invocation>,
+    ) -> Result<[Duration; 2], Fault> {
+        let (_, worker) = &self.threads[here() % self.threads.len()];
+        let began = Instant::now();
+        let instance = task::instantiate(release, invocation, &Arc::new(Meter::new()), worker).await;
+        let made = began.elapsed();
+        drop(instance.map_err(|_| Fault::Instantiate)?);
+        Ok([made, began.elapsed() - made])
     }
 
     /// Requests that run.

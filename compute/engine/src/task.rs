@@ -99,7 +99,7 @@ pub(crate) struct Job {
 }
 
 /// Why the guest's function did not end cleanly.
-enum End {
+pub(crate) enum End {
     Error(wasmtime::Error),
     Fault(Fault),
 }
@@ -205,7 +205,8 @@ impl Job {
     }
 }
 
-async fn instantiate(
+/// A fresh instance, if there is a place for it.
+pub(crate) async fn instantiate(
     release: &Release,
     invocation: &Arc<Invocation>,
     meter: &Arc<Meter>,
