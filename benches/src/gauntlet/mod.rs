@@ -1,40 +1,28 @@
-//! The gauntlet: each attack runs at twice the cores while a victim of another tenant asks on; then
-//! the same component under `wasmtime serve`, whose victim is the same component's quiet operation.
+//! `cargo gauntlet`: each attack runs at twice the cores while a victim of another tenant asks on; then the
+//! same under each peer. It prints a line for each as it ends, and at last one line for each attack.
 //!
-//! The victim asks every 10 ms, whether or not the last answer has come, and is timed from when it
-//! should have asked: a server that stands still does not hide it by slowing the victim down. The attackers
-//! run on a thread of their own: what they read must not delay the victim's clock, which in life would be on
-//! another machine.
+//! A peer's victim is a neighbour where the peer has such a thing, or else the quiet operation of the same
+//! component.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+mod assault;
+mod table;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http::Method;
 use serde_json::{Value, json};
 use terrace_tests_harness::{Client, Options, Part, Session, Terrace, bundles};
 
-use crate::{peers::Wasmtime, rest::proportional_kib, tenants::quantiles};
+use self::{
+    assault::{ATTACK, Ask, INTERVAL, attacked},
+    table::Table,
+};
+use crate::{
+    peers::{self, Peer},
+    rest::proportional_kib,
+};
 
-/// How long an attack lasts.
-const ATTACK: Duration = Duration::from_secs(5);
-/// How often the victim asks.
-const INTERVAL: Duration = Duration::from_millis(10);
-/// How long a victim waits for an answer, and an attacker for its end.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The attacks of `tests/gauntlet`.
+/// The attacks of `tests/gauntlet`, and of `benches/peers/attacks.js`.
 const ATTACKS: [&str; 16] = [
     "loop",
     "reused-loop",
@@ -54,47 +42,52 @@ const ATTACKS: [&str; 16] = [
     "log-flood",
 ];
 
-/// A request that can be made again and again.
-#[derive(Clone)]
-struct Ask {
-    http: HttpClient<HttpConnector, Full<Bytes>>,
-    method: Method,
-    url: String,
-    headers: Vec<(&'static str, String)>,
-    body: Bytes,
-}
-
-/// How an attack went.
-struct Outcome {
-    asked: usize,
-    answered: usize,
-    p50: Duration,
-    p99: Duration,
-    /// How the attackers' requests ended, and how often.
-    ends: BTreeMap<String, usize>,
-    longest: Duration,
-}
-
 /// All attacks, or those that are named.
 pub(crate) async fn run(only: &[String]) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let at_once = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     println!("{}\n", crate::machine::describe());
     println!(
-        "Each attack: {} at once for {} s. The victim asks every {} ms.\n",
-        cores * 2,
+        "Each attack: {at_once} at once for {} s. The victim asks every {} ms.\n",
         ATTACK.as_secs(),
         INTERVAL.as_millis()
     );
-    println!(
-        "| who | attack | victim answered | victim p50 | victim p99 | attackers' requests ended | longest | restarts |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
+    let present = present();
     let wanted = |name: &str| name == "none" || only.is_empty() || only.iter().any(|only| only == name);
-    terrace(cores * 2, &wanted).await?;
-    peer(cores * 2, &wanted).await
+    let mut table = Table::begin();
+    let memory = terrace(at_once, &wanted, &mut table).await?;
+    let mut failures = Vec::new();
+    for present in present {
+        // What was measured before must not be lost by a peer that does not start.
+        if let Err(error) = peer(present, at_once, &wanted, &mut table).await {
+            failures.push(format!("{} was not attacked to the end: {error:#}", present.name));
+        }
+    }
+    println!("\nMemory of the node after each, in MiB: {}", memory.join(", "));
+    for failure in failures {
+        println!("{failure}");
+    }
+    table.print_summary();
+    Ok(())
 }
 
-async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
+/// The peers that are installed; says of each of them which version it is, and of the others that they are not.
+fn present() -> Vec<&'static Peer> {
+    let mut present = Vec::new();
+    for peer in peers::ALL {
+        match peer.version() {
+            Some(version) => {
+                println!("{}: {version}", peer.name);
+                present.push(peer);
+            }
+            None => println!("{} is not installed", peer.name),
+        }
+    }
+    println!();
+    present
+}
+
+/// Returns the memory of the node after each attack.
+async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool, table: &mut Table) -> Result<Vec<String>> {
     let terrace = Terrace::start(Options {
         hostile: true,
         ..Options::default()
@@ -104,20 +97,23 @@ async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
     deploy_table(&client).await?;
     let ada = client.sign_in("acme", "ada@acme.example").await?;
     let gus = client.sign_in("globex", "gus@globex.example").await?;
-    let ask = |session: &Session, method: Method, path: &str, body: Value| Ask {
-        http: http(),
-        method,
-        url: format!("http://127.0.0.1:{}{path}", terrace.port),
-        headers: vec![
+    let ask = |session: &Session, method: Method, path: &str, body: Value| {
+        let headers = vec![
             ("host", format!("{}.localhost", session.slug)),
             ("cookie", session.cookies.clone()),
             ("content-type", "application/json".to_owned()),
-        ],
-        body: if body.is_null() {
+        ];
+        let body = if body.is_null() {
             Bytes::new()
         } else {
             body.to_string().into()
-        },
+        };
+        Ask::new(
+            method,
+            format!("http://127.0.0.1:{}{path}", terrace.port),
+            headers,
+            body,
+        )
     };
     let sql = |statement: &str| {
         ask(
@@ -128,7 +124,7 @@ async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
         )
     };
     let get = |path: String| ask(&ada, Method::GET, &path, Value::Null);
-    let mut attacks: Vec<(&str, Option<Ask>)> = vec![("none", None)];
+    let mut attacks: Vec<(&'static str, Option<Ask>)> = vec![("none", None)];
     attacks.extend(
         ATTACKS
             .iter()
@@ -155,44 +151,33 @@ async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
     for (name, attack) in attacks.into_iter().filter(|(name, _)| wanted(name)) {
         let outcome = attacked(&victim, attack.as_ref(), at_once).await?;
         let node = terrace.pid(Part::Node)?;
-        let restarts = usize::from(node != before);
-        memory.push((name, proportional_kib(node)? >> 10));
-        outcome.print("Terrace", name, &restarts.to_string());
+        let fate = if node == before { "" } else { "restarted" };
+        memory.push(format!("{name} {}", proportional_kib(node)? >> 10));
+        table.add("Terrace", name, outcome, fate);
     }
-    let memory: Vec<String> = memory.iter().map(|(name, mib)| format!("{name} {mib}")).collect();
-    println!("\nMemory of the node after each, in MiB: {}\n", memory.join(", "));
-    Ok(())
+    Ok(memory)
 }
 
-async fn peer(at_once: usize, wanted: &impl Fn(&str) -> bool) -> Result<()> {
+async fn peer(peer: &Peer, at_once: usize, wanted: &impl Fn(&str) -> bool, table: &mut Table) -> Result<()> {
     let component = bundles("hostile/gauntlet/service.wasm");
     for name in std::iter::once("none").chain(ATTACKS).filter(|name| wanted(name)) {
         // Each attack meets a fresh process: what the one before did to it must not count.
-        let Some(mut wasmtime) = Wasmtime::start(&component)? else {
-            bail!("there is no wasmtime to compare with: run `cargo gauntlet`, which builds it");
+        let mut running = peer.start(&component)?;
+        let get = |port: u16, name: &str| {
+            let url = format!("http://127.0.0.1:{port}/api/gauntlet/{name}");
+            Ask::new(Method::GET, url, Vec::new(), Bytes::new())
         };
-        let get = |name: &str| Ask {
-            http: http(),
-            method: Method::GET,
-            url: format!("http://127.0.0.1:{}/api/gauntlet/{name}", wasmtime.port),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        };
-        let attack = (name != "none").then(|| get(name));
-        let outcome = attacked(&get("ping"), attack.as_ref(), at_once).await?;
-        let fate = if wasmtime.is_alive()? { "0" } else { "the process died" };
-        outcome.print("wasmtime serve 48", name, fate);
+        let attack = (name != "none").then(|| get(running.attacked, name));
+        let outcome = attacked(&get(running.victim, "ping"), attack.as_ref(), at_once).await?;
+        let fate = if running.is_alive()? { "" } else { "died" };
+        table.add(peer.name, name, outcome, fate);
     }
     Ok(())
-}
-
-fn http() -> HttpClient<HttpConnector, Full<Bytes>> {
-    HttpClient::builder(TokioExecutor::new()).build_http()
 }
 
 /// The service that only a text can say.
 async fn deploy_table(client: &Client) -> Result<()> {
-    let text = include_str!("../../tests/gauntlet/table.wat");
+    let text = include_str!("../../../tests/gauntlet/table.wat");
     let component = wat::parse_str(text).context("assemble the table attack")?;
     let operation = json!({ "operationId": "growtable_grow", "security": [{}], "responses": { "200": { "description": "Never" } } });
     let body = json!({
@@ -210,118 +195,4 @@ async fn deploy_table(client: &Client) -> Result<()> {
         .await?
         .success()?;
     Ok(())
-}
-
-impl Ask {
-    /// The same by connections of its own: those of another runtime would end with it.
-    fn again(&self) -> Self {
-        Self {
-            http: http(),
-            ..self.clone()
-        }
-    }
-
-    async fn send(&self) -> Result<(StatusCode, Bytes)> {
-        let mut request = Request::builder().method(self.method.clone()).uri(&self.url);
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
-        let response = self.http.request(request.body(Full::new(self.body.clone()))?).await?;
-        let (head, body) = response.into_parts();
-        Ok((head.status, body.collect().await?.to_bytes()))
-    }
-}
-
-/// Asks as the victim while `at_once` attackers attack, one request after the other each.
-async fn attacked(victim: &Ask, attack: Option<&Ask>, at_once: usize) -> Result<Outcome> {
-    let over = Arc::new(AtomicBool::new(false));
-    let crowd = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("start the attackers' thread")?;
-    let attackers: Vec<_> = attack
-        .into_iter()
-        .flat_map(|attack| std::iter::repeat_n(attack.again(), at_once))
-        .map(|attack| crowd.spawn(attacker(attack, over.clone())))
-        .collect();
-
-    let mut asked = Vec::new();
-    let start = tokio::time::Instant::now();
-    let mut ticks = tokio::time::interval_at(start + INTERVAL, INTERVAL);
-    while start.elapsed() < ATTACK {
-        let due = ticks.tick().await;
-        let victim = victim.clone();
-        asked.push(tokio::spawn(async move {
-            let answer = tokio::time::timeout_at(due + PATIENCE, victim.send()).await;
-            let is_good = matches!(answer, Ok(Ok((status, _))) if status.is_success());
-            is_good.then(|| due.elapsed())
-        }));
-    }
-    over.store(true, Relaxed);
-    let mut took = Vec::new();
-    let count = asked.len();
-    for task in asked {
-        took.extend(task.await?);
-    }
-    let mut ends = BTreeMap::new();
-    let mut longest = Duration::ZERO;
-    for attacker in attackers {
-        for (end, lasted) in attacker.await? {
-            *ends.entry(end).or_default() += 1;
-            longest = longest.max(lasted);
-        }
-    }
-    crowd.shutdown_background();
-    let answered = took.len();
-    let (p50, p99) = if took.is_empty() {
-        (PATIENCE, PATIENCE)
-    } else {
-        quantiles(&mut took)
-    };
-    Ok(Outcome {
-        asked: count,
-        answered,
-        p50,
-        p99,
-        ends,
-        longest,
-    })
-}
-
-/// How each request of one attacker ended, and how long it took.
-async fn attacker(attack: Ask, over: Arc<AtomicBool>) -> Vec<(String, Duration)> {
-    let mut ends = Vec::new();
-    while !over.load(Relaxed) {
-        let start = Instant::now();
-        let end = match tokio::time::timeout(PATIENCE, attack.send()).await {
-            Ok(Ok((status, body))) => {
-                let problem: Option<Value> = serde_json::from_slice(&body).ok();
-                problem
-                    .as_ref()
-                    .and_then(|problem| problem["code"].as_str())
-                    .map_or_else(|| status.as_u16().to_string(), str::to_owned)
-            }
-            Ok(Err(_)) => "broken off".to_owned(),
-            Err(_) => "did not end".to_owned(),
-        };
-        ends.push((end, start.elapsed()));
-    }
-    ends
-}
-
-impl Outcome {
-    fn print(&self, who: &str, attack: &str, restarts: &str) {
-        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-        let share = 100.0 * self.answered as f64 / self.asked.max(1) as f64;
-        let ends: Vec<String> = self.ends.iter().map(|(end, count)| format!("{end} {count}")).collect();
-        let ms = |duration: Duration| format!("{:.1} ms", duration.as_secs_f64() * 1e3);
-        println!(
-            "| {who} | {attack} | {share:.1} % | {} | {} | {} | {} | {restarts} |",
-            ms(self.p50),
-            ms(self.p99),
-            ends.join(", "),
-            ms(self.longest),
-        );
-    }
 }
