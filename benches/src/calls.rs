@@ -13,7 +13,7 @@ use hyper_util::{
 };
 use terrace_tests_harness::{Options, Terrace};
 
-use crate::{Figure, task::Peer, tenants::quantiles};
+use crate::{Figure, task::Native, tenants::quantiles};
 
 /// Calls below the first request: the default of `call_depth`.
 const DEPTH: u32 = 4;
@@ -29,7 +29,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     })
     .await?;
     let ada = terrace.client().sign_in("acme", "ada@acme.example").await?;
-    let peer = Peer::start(&["native-chain", "{address}"])?;
+    let peer = Native::start(&["native-chain", "{address}"])?;
     let http: Http = HttpClient::builder(TokioExecutor::new()).build_http();
     let ours = |method: Method, path: &str| {
         Request::builder()

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
         return native::serve_chain(&arguments[1..]);
     }
     if arguments.first().is_some_and(|argument| argument == "gauntlet") {
-        return tokio::runtime::Runtime::new()?.block_on(gauntlet::run(&arguments[1..]));
+        return tokio::runtime::Runtime::new()?.block_on(until_interrupted(gauntlet::run(&arguments[1..])));
     }
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let arguments: Vec<String> = arguments.into_iter().filter(|argument| argument != "--quick").collect();
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     let runtime = tokio::runtime::Runtime::new()?;
     let mut figures = Vec::new();
-    runtime.block_on(async {
+    runtime.block_on(until_interrupted(async {
         if wanted("task") {
             figures.extend(task::measure().await?);
         }
@@ -112,7 +112,7 @@ fn main() -> Result<()> {
             figures.extend(data::smith::measure(is_quick).await?);
         }
         anyhow::Ok(())
-    })?;
+    }))?;
     println!("\n{}\n", machine::describe());
     println!("| what | Terrace | peer | ratio |\n|---|---|---|---|");
     for figure in figures {
@@ -122,4 +122,16 @@ fn main() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The work, or an error as soon as somebody presses Ctrl-C: what the work started ends with it. A peer has a
+/// process group of its own, and would hear nothing of the key.
+async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        done = work => done,
+        pressed = tokio::signal::ctrl_c() => {
+            pressed?;
+            bail!("interrupted")
+        }
+    }
 }

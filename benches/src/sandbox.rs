@@ -18,18 +18,20 @@ use terrace_tests_harness::{Client, Options, Terrace, bundles};
 use crate::{
     Figure,
     load::{self, Target},
-    peers::Wasmtime,
-    task::Peer,
+    peers,
+    task::Native,
     tenants::quantiles,
 };
 
 pub(crate) async fn measure() -> Result<Vec<Figure>> {
     let terrace = Terrace::start(Options::default()).await?;
     let client = terrace.client();
-    let native = Peer::start(&["native-hello", "{address}"])?;
+    let native = Native::start(&["native-hello", "{address}"])?;
     let mut targets = vec![target(terrace.node_port), target(native.port)];
-    let wasmtime = Wasmtime::start(&bundles("figures/hello/service.wasm"))?;
-    targets.extend(wasmtime.as_ref().map(|wasmtime| target(wasmtime.port)));
+    let component = bundles("figures/hello/service.wasm");
+    let wasmtime = peers::WASMTIME.version().map(|_| peers::WASMTIME.start(&component));
+    let wasmtime = wasmtime.transpose()?;
+    targets.extend(wasmtime.as_ref().map(|wasmtime| target(wasmtime.attacked)));
 
     deploy(&client, "tenant").await?;
     let reused = load::compare(&targets)?;

@@ -35,7 +35,7 @@ pub(crate) async fn measure() -> Result<Vec<Figure>> {
     while !client.post(&ada, &path, body.clone()).await?.status.is_success() {}
 
     let address = database(&terrace).await?;
-    let peer = Peer::start(&["native-task", "{address}", &address])?;
+    let peer = Native::start(&["native-task", "{address}", &address])?;
     lift_limit(&address).await?;
     let peer_board = {
         let response = peer.post("/api/tasks/boards", &json!({ "title": "Figures" })).await?;
@@ -104,13 +104,13 @@ async fn lift_limit(address: &str) -> Result<()> {
     client.batch_execute(lift).await.context("lift the peer's limit")
 }
 
-/// A peer's process. Dropping it ends it.
-pub(crate) struct Peer {
+/// A native peer's process. Dropping it ends it.
+pub(crate) struct Native {
     child: Child,
     pub(crate) port: u16,
 }
 
-impl Peer {
+impl Native {
     pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let arguments = arguments
@@ -146,7 +146,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for Native {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -14,9 +14,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     measure(arguments)
 }
 
-/// Runs every attack against the sandbox, and against its peer; prints the table.
+/// Runs every attack against the sandbox, and against its peers; prints the table.
 pub(crate) fn gauntlet(attacks: &[String]) -> Result<()> {
     bundles::with_hostile()?;
+    install_packaged_peers();
     let arguments: Vec<String> = std::iter::once("gauntlet".to_owned())
         .chain(attacks.iter().cloned())
         .collect();
@@ -42,6 +43,15 @@ fn measure(arguments: &[String]) -> Result<()> {
         bail!("the benchmark ended with {status}");
     }
     Ok(())
+}
+
+/// The peers that npm has. Half a gigabyte that nothing else needs: without it the gauntlet says which peers
+/// are not installed, and goes on.
+fn install_packaged_peers() {
+    let folder = paths::root().join("benches/peers");
+    if let Err(error) = sites::install_in(&folder, "Install the gauntlet's peers") {
+        steps::say(&format!("{error:#}"));
+    }
 }
 
 /// The peer of the sandbox, of the same version as our engine.

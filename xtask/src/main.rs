@@ -37,7 +37,8 @@ Terrace's own commands. Each is an alias in .cargo/config.toml.
 
   cargo gauntlet [ATTACK ...]
       Runs every attack of tests/gauntlet against the sandbox while another tenant asks on, then
-      against a peer, and prints a table. With names of attacks, only those.
+      against its peers (wasmtime serve, jco serve, workerd), and prints a table. With names of
+      attacks, only those.
 
   cargo xtask build
       Builds what `cargo dev` builds, and starts nothing.

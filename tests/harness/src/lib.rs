@@ -7,7 +7,7 @@ mod client;
 mod terrace;
 
 pub use client::{Answer, Client, Events, Session};
-pub use terrace::{Options, Part, Terrace, bundles, program};
+pub use terrace::{Options, Part, Terrace, bundles, program, tool};
 
 /// Everybody's password in the demo.
 pub const PASSWORD: &str = "terrace-demo-2026";

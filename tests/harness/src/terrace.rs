@@ -302,6 +302,11 @@ pub fn program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
 
+/// A program from outside that `cargo figures` or `cargo gauntlet` installed.
+pub fn tool(name: &str) -> PathBuf {
+    target().join("tools/bin").join(name)
+}
+
 /// A folder of bundles that `cargo verify services` or `cargo xtask build` made.
 pub fn bundles(name: &str) -> PathBuf {
     target().join("terrace").join(name)

@@ -2,6 +2,8 @@
 
 use wasip2::http::types::{Fields, OutgoingResponse, ResponseOutparam};
 
+use crate::answer;
+
 pub(crate) fn run(outparam: ResponseOutparam) {
     let fields = Fields::new();
     let value = vec![b'x'; 1 << 10];
@@ -10,5 +12,5 @@ pub(crate) fn run(outparam: ResponseOutparam) {
             break;
         }
     }
-    ResponseOutparam::set(outparam, Ok(OutgoingResponse::new(fields)));
+    answer::empty(outparam, OutgoingResponse::new(fields));
 }
