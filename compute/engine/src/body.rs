@@ -114,7 +114,7 @@ impl http_body::Body for Outbound {
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
-                let fault = self.answer.fault();
+                let fault = self.answer.broke_by();
                 Some(Err(fault.map_or_else(|| error.into(), Into::into)))
             }
             // A guest that dies leaves a body that looks complete. Its fault is set before its

@@ -20,10 +20,7 @@ use tokio::{
 };
 use wasmtime::component::Component;
 use wasmtime_wasi_http::{
-    WasiBody,
-    handler::ProxyPre,
-    p2::bindings::ProxyPre as SecondPre,
-    p3::bindings::ServicePre as ThirdPre,
+    WasiBody, handler::ProxyPre, p2::bindings::ProxyPre as SecondPre, p3::bindings::ServicePre as ThirdPre,
 };
 
 use crate::{
@@ -292,7 +289,10 @@ impl Inner {
             reason: format!("{error:#}"),
         })?;
         let kind = component.component_type();
-        let imports = kind.imports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+        let imports = kind
+            .imports(component.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect();
         // Otherwise the first request would pay for it.
         component
             .initialize_copy_on_write_image()

@@ -83,6 +83,12 @@ impl Answer {
         self.request_gone.load(Ordering::SeqCst)
     }
 
+    /// Why the response's body ended in an error, if it was not the guest's own doing.
+    pub(crate) fn broke_by(&self) -> Option<Fault> {
+        let is_too_large = self.request_too_large.load(Ordering::Relaxed);
+        self.fault().or_else(|| is_too_large.then_some(Fault::RequestTooLarge))
+    }
+
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.fault.get().cloned()
     }
