@@ -17,6 +17,8 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use crate::hygiene;
+
 /// What the edge answers.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -78,7 +80,8 @@ impl http_body::Body for Body {
                 {
                     return Poll::Ready(None);
                 }
-                Pin::new(&mut stream.incoming).poll_frame(context)
+                let frame = Pin::new(&mut stream.incoming).poll_frame(context);
+                frame.map(|frame| frame.map(|frame| frame.map(passed_on)))
             }
         }
     }
@@ -197,9 +200,8 @@ impl http_body::Body for Upload {
         let fault = match Pin::new(&mut state.incoming).poll_frame(context) {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Ready(Some(Err(_))) => Fault::Broken,
-            // Trailers are not passed on: they could name what was stripped from the headers.
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                Err(_) => return Poll::Ready(None),
+                Err(trailers) => return Poll::Ready(Some(Ok(passed_on(trailers)))),
                 Ok(data) => match state.bytes_left.checked_sub(data.len() as u64) {
                     None => Fault::TooLarge,
                     Some(left) => {
@@ -232,6 +234,17 @@ impl http_body::Body for Upload {
         self.source
             .with(|state| state.incoming.size_hint())
             .unwrap_or(SizeHint::with_exact(0))
+    }
+}
+
+/// A frame without the trailers that may not cross the edge: they could name what was stripped from the headers.
+fn passed_on(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            hygiene::trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
     }
 }
 

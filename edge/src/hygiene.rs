@@ -12,17 +12,33 @@ pub(crate) const TERRACE_LATEST: HeaderName = HeaderName::from_static("x-terrace
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Headers of one connection (RFC 9110, 7.6.1), which never cross a proxy.
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// Headers of one connection (RFC 9110, 7.6.1), which never cross a proxy. `Trailer` is not among them: it
+/// says which trailers come, and over HTTP/1.1 those that it does not name are not sent.
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
     header::TE,
-    header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// Headers that mean nothing, or something bad, when they come after the content (RFC 9110, 6.5.1). Those of
+/// one connection and those that the edge sets itself go as well.
+const NEVER_LATE: [HeaderName; 11] = [
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::LOCATION,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::SET_COOKIE,
+    header::TRAILER,
+    header::WWW_AUTHENTICATE,
 ];
 
 /// Headers that only the edge may set, and those that it sets anew for its own connection.
@@ -48,9 +64,7 @@ pub(crate) fn request(
     let mut passed = HeaderMap::with_capacity(headers.len() + 4);
     passed.insert(header::HOST, host.clone());
     for (name, value) in headers {
-        let reserved = name.as_str().starts_with("x-forwarded-")
-            || (name.as_str().starts_with("x-terrace-") && name != TERRACE_BUILD);
-        if !reserved && !OURS.contains(name) && !is_hop_by_hop(name, headers) {
+        if !is_reserved(name) && !OURS.contains(name) && !is_hop_by_hop(name, headers) {
             passed.append(name, value.clone());
         }
     }
@@ -67,7 +81,27 @@ pub(crate) fn request(
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         passed.insert(REQUEST_ID, id);
     }
+    if accepts_trailers(headers) {
+        // Of this connection to the node, which is why it is said anew.
+        passed.insert(header::TE, HeaderValue::from_static("trailers"));
+        passed.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
     passed
+}
+
+/// Takes out of the trailers, of a request or an answer, what must not come late: what is stripped from the
+/// headers, and what a recipient could take for a header that it obeys.
+pub(crate) fn trailers(trailers: &mut HeaderMap) {
+    let refused: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| {
+            is_reserved(name) || OURS.contains(name) || HOP_BY_HOP.contains(name) || NEVER_LATE.contains(name)
+        })
+        .cloned()
+        .collect();
+    for name in refused {
+        trailers.remove(name);
+    }
 }
 
 /// Removes from the node's answer what belongs to the edge's own connection to it.
@@ -102,14 +136,28 @@ fn cookie(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&joined).ok()
 }
 
+/// A name by which the node is told what the edge knows.
+fn is_reserved(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || (name.as_str().starts_with("x-terrace-") && name != TERRACE_BUILD)
+}
+
+/// Whether who sent this would read trailers (RFC 9110, 10.1.4). To anybody else, they are not worth sending.
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    names(headers, &header::TE, "trailers")
+}
+
 fn is_hop_by_hop(name: &HeaderName, headers: &HeaderMap) -> bool {
-    HOP_BY_HOP.contains(name)
-        || headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
+    HOP_BY_HOP.contains(name) || names(headers, &header::CONNECTION, name.as_str())
+}
+
+/// Whether a header that is a list has this word in it.
+fn names(headers: &HeaderMap, list: &HeaderName, word: &str) -> bool {
+    headers
+        .get_all(list)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|token| token.trim().eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Law: an unmodified `wasi:http` component sees each request as it was sent, and its answer arrives as
-//! it was given: the head, and a body that flows both ways at once.
+//! Law: an unmodified `wasi:http` component, of preview 2 or 3, sees each request as it was sent, and its
+//! answer arrives as it was given: the head, a body that flows both ways at once, and the trailers.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
 use hyper_util::{client::legacy::Client as Http, rt::TokioExecutor};
 use terrace_tests_harness::{Session, Terrace};
@@ -13,6 +13,9 @@ use tokio::sync::mpsc;
 use crate::stage::hostile;
 
 type Frame = hyper::body::Frame<Bytes>;
+
+/// Standard components that say what they were asked: one of preview 2, one of preview 3.
+const MIRRORS: [&str; 2] = ["/api/gauntlet/mirror", "/api/preview3/mirror"];
 
 /// A request whose body is what is sent into the channel.
 async fn ask(
@@ -33,6 +36,7 @@ async fn ask(
         .header("host", "acme.localhost")
         .header("cookie", format!("theme=dark; {}", session.cookies))
         .header("te", "trailers")
+        .header("trailer", "x-sum, x-terrace-tenant")
         .header("x-twice", "one")
         .header("x-twice", "two")
         .body(BoxBody::new(StreamBody::new(frames)))
@@ -47,17 +51,15 @@ async fn ask(
 async fn a_standard_component_sees_what_was_sent_and_answers_as_it_likes() {
     let (terrace, _client, ada, _gus) = hostile().await;
     let (node, edge) = (terrace.node_port, terrace.port);
-    for (port, method) in [
-        (edge, Method::GET),
-        (edge, Method::PUT),
-        (edge, Method::PATCH),
-        (edge, Method::DELETE),
-        (edge, Method::POST),
-    ] {
+    let methods = [Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::POST];
+    for (mirror, method) in MIRRORS
+        .iter()
+        .flat_map(|mirror| methods.iter().map(move |method| (mirror, method)))
+    {
         let (sender, frames) = mpsc::channel(1);
         drop(sender);
-        let path = "/api/gauntlet/mirror?a=1&b=%2F%20c";
-        let answer = ask(&terrace, &ada, port, method.clone(), path, frames).await;
+        let path = &format!("{mirror}?a=1&b=%2F%20c");
+        let answer = ask(&terrace, &ada, edge, method.clone(), path, frames).await;
         let said = |name: &str| {
             let all = answer.headers().get_all(name).iter();
             all.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -69,7 +71,7 @@ async fn a_standard_component_sees_what_was_sent_and_answers_as_it_likes() {
         );
         assert_eq!(said("x-scheme"), ["http"]);
         assert_eq!(said("x-authority"), ["acme.localhost"]);
-        assert_eq!(said("x-path"), [path]);
+        assert_eq!(said("x-path"), [path.as_str()]);
         assert_eq!(said("x-got-x-twice"), ["one", "two"], "{:?}", answer.headers());
         // It is told who asks, and does not get the token that says so.
         assert_eq!(said("x-got-cookie"), ["theme=dark"], "{:?}", answer.headers());
@@ -80,11 +82,14 @@ async fn a_standard_component_sees_what_was_sent_and_answers_as_it_likes() {
     }
 
     // Each piece comes back before the next one is sent, also through the edge.
-    for port in [node, edge] {
+    for (port, mirror) in [node, edge]
+        .iter()
+        .flat_map(|port| MIRRORS.map(|mirror| (*port, mirror)))
+    {
         let (sender, frames) = mpsc::channel(1);
         // Something, so that the first frame does not wait for the head of the answer.
         sender.send(Frame::data(Bytes::from_static(b"first"))).await.unwrap();
-        let mut answer = ask(&terrace, &ada, port, Method::POST, "/api/gauntlet/mirror", frames).await;
+        let mut answer = ask(&terrace, &ada, port, Method::POST, mirror, frames).await;
         assert_eq!(piece(&mut answer).await, "first");
         for word in ["second", "third"] {
             sender
@@ -97,6 +102,39 @@ async fn a_standard_component_sees_what_was_sent_and_answers_as_it_likes() {
         while let Some(frame) = answer.body_mut().frame().await {
             frame.unwrap();
         }
+    }
+}
+
+/// Trailers that the head named: HTTP/1.1 has no others here. Those of the request reach the component, and those
+/// of its answer the client.
+#[tokio::test]
+async fn trailers_reach_a_standard_component_and_come_back_from_it() {
+    let (terrace, _client, ada, _gus) = hostile().await;
+    let sent = HeaderMap::from_iter([
+        (HeaderName::from_static("x-sum"), HeaderValue::from_static("42")),
+        (
+            HeaderName::from_static("x-terrace-tenant"),
+            HeaderValue::from_static("t_22222222"),
+        ),
+    ]);
+    let (node, edge) = (terrace.node_port, terrace.port);
+    for (port, mirror) in [node, edge]
+        .iter()
+        .flat_map(|port| MIRRORS.map(|mirror| (*port, mirror)))
+    {
+        let (sender, frames) = mpsc::channel(2);
+        sender.send(Frame::data(Bytes::from_static(b"body"))).await.unwrap();
+        sender.send(Frame::trailers(sent.clone())).await.unwrap();
+        drop(sender);
+        let answer = ask(&terrace, &ada, port, Method::POST, mirror, frames).await;
+        let body = answer.into_body().collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        assert_eq!(trailers.get("x-sum").unwrap(), "42", "{mirror}: {}", terrace.logs());
+        if port == edge {
+            // What it strips from the headers does not come in by the trailers.
+            assert_eq!(trailers.len(), 1, "{mirror}: {trailers:?}");
+        }
+        assert_eq!(body.to_bytes(), "body", "{mirror}");
     }
 }
 

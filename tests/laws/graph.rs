@@ -237,6 +237,7 @@ fn the_path_is_the_crate_name() {
             || package.folder == "examples/tasks/service"
             || package.folder == "tests/hostile"
             || package.folder == "tests/gauntlet"
+            || package.folder == "tests/preview3"
             || package.folder == "benches/hello"
         {
             continue;

@@ -19,6 +19,7 @@ mod killed;
 mod lifecycle;
 mod locks;
 mod presentation;
+mod preview3;
 mod privacy;
 mod release_crashes;
 mod release_store;

@@ -30,7 +30,7 @@ const PRODUCT: [Service; 3] = [
     },
 ];
 /// Deployed by the laws and the gauntlet only.
-const HOSTILE: [Service; 2] = [
+const HOSTILE: [Service; 3] = [
     Service {
         name: "hostile",
         folder: "tests/hostile",
@@ -38,6 +38,10 @@ const HOSTILE: [Service; 2] = [
     Service {
         name: "gauntlet",
         folder: "tests/gauntlet",
+    },
+    Service {
+        name: "preview3",
+        folder: "tests/preview3",
     },
 ];
 
@@ -48,7 +52,7 @@ pub(crate) fn product() -> Result<PathBuf> {
 
 /// Builds the product's services and the hostile ones, for tests.
 pub(crate) fn with_hostile() -> Result<()> {
-    wasm::build(&["identity", "billing", "tasks", "hostile", "gauntlet"])?;
+    wasm::build(&["identity", "billing", "tasks", "hostile", "gauntlet", "preview3"])?;
     product()?;
     gather(&HOSTILE, "hostile").map(|_| ())
 }

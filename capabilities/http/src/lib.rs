@@ -1,4 +1,5 @@
-//! The capability `http`: a service's outgoing requests, by the standard `wasi:http/outgoing-handler`.
+//! The capability `http`: a service's outgoing requests, by the standard `wasi:http/outgoing-handler`, or
+//! `wasi:http/client` in preview 3.
 //!
 //! Denied unless the manifest lists the host ([`Rules`]). A listed name is looked up for every new
 //! connection, every address is checked, and the checked address itself is dialled: an answer that
@@ -84,7 +85,7 @@ impl Capability for Http {
     }
 
     fn interfaces(&self) -> &'static [&'static str] {
-        &["wasi:http/outgoing-handler"]
+        &["wasi:http/outgoing-handler", "wasi:http/client"]
     }
 
     /// Nothing: the engine links all of `wasi:http`, and asks for an [`Outgoing`] when a guest sends.

@@ -1,6 +1,6 @@
 //! Outgoing HTTP of a guest: a capability says who may send what, and without one everything is denied.
 //!
-//! The engine links `wasi:http/outgoing-handler` and knows no more about it: what a guest sends goes
+//! The engine links `wasi:http/outgoing-handler` (and `wasi:http/client`, its name in preview 3) and knows no more about it: what a guest sends goes
 //! to the [`Egress`] that a capability left in [`Shared`](crate::Shared) as [`Outgoing`].
 
 use std::{
@@ -172,6 +172,10 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES_MAX
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         CHUNK_BYTES_MAX
     }
 }

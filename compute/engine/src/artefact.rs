@@ -3,7 +3,8 @@
 //! A file holds a MAC and the machine code. Loading machine code runs it, so a file is believed only
 //! when the MAC says that this installation wrote it; otherwise the component is compiled again.
 //! The name holds the hash of the component and of everything in the engine that the code depends
-//! on, so another wasmtime or other settings never meet an old file.
+//! on, so another wasmtime or other settings never meet an old file. It says the preview too, so that a node
+//! that knows only a component's hash can tell which engine its code is for.
 
 use std::{
     collections::HashSet,
@@ -22,7 +23,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use crate::{Config, Error};
+use crate::{Config, Error, preview::Preview};
 
 /// Length of the MAC at the beginning of a file.
 const MAC_BYTES: usize = 32;
@@ -53,12 +54,18 @@ impl Artefacts {
 
     /// The compiled component: from the disk when it is there, or compiled and put there. Takes
     /// seconds of CPU when it compiles; call it where blocking is fine.
-    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8], sha256: &str) -> Result<Component, Error> {
+    pub(crate) fn component(
+        &self,
+        engine: &Engine,
+        preview: Preview,
+        bytes: &[u8],
+        sha256: &str,
+    ) -> Result<Component, Error> {
         let Some(dir) = &self.dir else {
             self.compiled.fetch_add(1, Ordering::Relaxed);
             return Component::from_binary(engine, bytes).map_err(|error| Error::Compile(format!("{error:#}")));
         };
-        let path = dir.join(name(engine, sha256));
+        let path = dir.join(name(engine, preview, sha256));
         if let Some(component) = self.load(engine, &path) {
             return Ok(component);
         }
@@ -76,21 +83,32 @@ impl Artefacts {
     }
 
     /// The code of the component with this hash, when this installation has compiled it before.
-    pub(crate) fn compiled_before(&self, engine: &Engine, sha256: &str) -> Option<Component> {
-        self.load(engine, &self.path(engine, sha256)?)
+    pub(crate) fn compiled_before(&self, engine: &Engine, preview: Preview, sha256: &str) -> Option<Component> {
+        self.load(engine, &self.path(engine, preview, sha256)?)
     }
 
-    fn path(&self, engine: &Engine, sha256: &str) -> Option<PathBuf> {
-        // A name that is no hash is nothing of ours, and might lead out of the folder.
-        let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let dir = self.dir.as_ref().filter(|_| is_hash)?;
-        Some(dir.join(name(engine, sha256)))
+    fn path(&self, engine: &Engine, preview: Preview, sha256: &str) -> Option<PathBuf> {
+        let dir = self.dir.as_ref().filter(|_| is_hash(sha256))?;
+        Some(dir.join(name(engine, preview, sha256)))
+    }
+
+    /// Whether there may be code of this component for preview 3. A question that costs no engine: asking
+    /// one for its name would bring it into being.
+    pub(crate) fn may_have_third(&self, sha256: &str) -> bool {
+        let dir = self.dir.as_ref().filter(|_| is_hash(sha256));
+        let entries = dir.and_then(|dir| std::fs::read_dir(dir).ok());
+        let begins = format!("{sha256}-{THIRD}");
+        entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|entry| entry.file_name().as_encoded_bytes().starts_with(begins.as_bytes()))
     }
 
     /// Whether there is a file for the component with this hash. What is in it is only looked at when it
     /// is loaded.
-    pub(crate) fn has(&self, engine: &Engine, sha256: &str) -> bool {
-        let path = self.path(engine, sha256);
+    pub(crate) fn has(&self, engine: &Engine, preview: Preview, sha256: &str) -> bool {
+        let path = self.path(engine, preview, sha256);
         path.is_some_and(|path| path.is_file())
     }
 
@@ -199,12 +217,24 @@ fn sealed(mut file: File) -> std::io::Result<File> {
     Ok(memory)
 }
 
-/// `<hash of the component>-<hash of the engine>.cwasm`
-fn name(engine: &Engine, sha256: &str) -> String {
+/// A name that is no hash is nothing of ours, and might lead out of the folder.
+fn is_hash(sha256: &str) -> bool {
+    sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// In the name of what is compiled for preview 3.
+const THIRD: &str = "p3-";
+
+/// `<hash of the component>-<hash of the engine>.cwasm`, with `p3-` before the second hash for preview 3.
+fn name(engine: &Engine, preview: Preview, sha256: &str) -> String {
     let mut environment = Sha256Hasher(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut environment);
     let environment = environment.0.finalize();
-    format!("{sha256}-{}.cwasm", HEXLOWER.encode(&environment[..16]))
+    let preview = match preview {
+        Preview::Two => "",
+        Preview::Three => THIRD,
+    };
+    format!("{sha256}-{preview}{}.cwasm", HEXLOWER.encode(&environment[..16]))
 }
 
 /// Feeds what is hashed to SHA-256: the standard hasher gives 64 bits and may change with the

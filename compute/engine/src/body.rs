@@ -64,6 +64,12 @@ impl http_body::Body for Inbound {
     }
 }
 
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.answer.request_is_gone();
+    }
+}
+
 /// A response's body, on its way to the client.
 pub(crate) struct Outbound {
     pub(crate) inner: WasiBody,
@@ -99,15 +105,16 @@ impl http_body::Body for Outbound {
                     return Poll::Ready(Some(Err(Fault::ResponseTooLarge.into())));
                 }
                 self.left -= length;
-                // A server that knows the length does not ask for the end of the body.
+                // A server that knows the length does not ask for the end of the body, and after trailers there is
+                // nothing to ask for.
                 self.expected = self.expected.map(|expected| expected.saturating_sub(length));
-                if self.expected == Some(0) {
+                if self.expected == Some(0) || frame.is_trailers() {
                     self.complete();
                 }
                 Some(Ok(frame))
             }
             Some(Err(error)) => {
-                let fault = self.answer.fault();
+                let fault = self.answer.broke_by();
                 Some(Err(fault.map_or_else(|| error.into(), Into::into)))
             }
             // A guest that dies leaves a body that looks complete. Its fault is set before its

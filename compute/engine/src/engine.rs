@@ -20,7 +20,9 @@ use tokio::{
     time::Instant,
 };
 use wasmtime::component::Component;
-use wasmtime_wasi_http::{WasiBody, p2::bindings::ProxyPre};
+use wasmtime_wasi_http::{
+    WasiBody, handler::ProxyPre, p2::bindings::ProxyPre as SecondPre, p3::bindings::ServicePre as ThirdPre,
+};
 
 use crate::{
     Body, Config, Error, Fault, Release, ReleaseSpec,
@@ -28,12 +30,12 @@ use crate::{
     apart::Pace,
     artefact::Artefacts,
     body::Outbound,
+    engines::Engines,
     executor::Executor,
     link::{link, share},
-    pool,
+    preview::Preview,
     release::{Code, ServicePlace, Source},
     task::{Answer, Job},
-    ticker::Ticker,
 };
 
 /// Runs services. Cheap to clone; the threads end with the last clone.
@@ -41,7 +43,7 @@ use crate::{
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
-    wasm: wasmtime::Engine,
+    engines: Engines,
     config: Arc<Config>,
     capabilities: Vec<Arc<dyn Capability>>,
     artefacts: Artefacts,
@@ -68,15 +70,14 @@ impl Engine {
     /// # Errors
     /// [`Error::Start`] when this machine cannot run it.
     pub fn new(config: Config, capabilities: Vec<Arc<dyn Capability>>) -> Result<Self, Error> {
-        let wasm = pool::engine(&config)?;
-        let ticker = Arc::new(Ticker::start(&wasm).map_err(|error| Error::Start(error.to_string()))?);
-        let artefacts = Artefacts::new(&config)?;
         let config = Arc::new(config);
+        let engines = Engines::start(&config)?;
+        let artefacts = Artefacts::new(&config)?;
         let logs = Arc::new(Logs::default());
         let accounts = Arc::new(Accounts::default());
-        let executor = Executor::start(&config, &logs, &accounts, &ticker)?;
+        let executor = Executor::start(&config, &logs, &accounts, engines.ticker())?;
         Ok(Self(Arc::new(Inner {
-            wasm,
+            engines,
             config,
             capabilities,
             artefacts,
@@ -106,13 +107,19 @@ impl Engine {
     /// None when there is no code of it here; then [`Engine::load`] has to compile it.
     ///
     /// # Errors
-    /// [`Error::LimitTooHigh`], [`Error::UnknownCapability`].
+    /// [`Error::LimitTooHigh`], [`Error::UnknownCapability`]; [`Error::Start`] when this machine cannot run the
+    /// engine that the component needs.
     pub fn find_compiled(&self, spec: ReleaseSpec, sha256: &str) -> Result<Option<Arc<Release>>, Error> {
         self.check_limits(&spec)?;
-        if !self.0.artefacts.has(&self.0.wasm, sha256) {
+        let Some(preview) = self.0.compiled_for(sha256)? else {
             return Ok(None);
-        }
-        self.0.release(spec, sha256.to_owned(), OnceCell::new()).map(Some)
+        };
+        let source = Source {
+            sha256: sha256.to_owned(),
+            preview,
+            capabilities: spec.capabilities.clone(),
+        };
+        self.0.release(spec, source, OnceCell::new()).map(Some)
     }
 
     /// Loads a release's code, if it is not loaded.
@@ -124,8 +131,9 @@ impl Engine {
             let (inner, release) = (self.0.clone(), release.clone());
             let load = tokio::task::spawn_blocking(move || {
                 let source = &release.source;
-                let component = inner.artefacts.compiled_before(&inner.wasm, &source.sha256);
-                inner.code(&component.ok_or(Error::Artefact)?, &source.capabilities)
+                let engine = inner.engines.of(source.preview)?;
+                let component = inner.artefacts.compiled_before(engine, source.preview, &source.sha256);
+                inner.code(&component.ok_or(Error::Artefact)?, source)
             });
             load.await.map_err(|_| Error::Stopping)?
         };
@@ -259,16 +267,43 @@ impl Engine {
 impl Inner {
     fn load(&self, spec: ReleaseSpec) -> Result<Arc<Release>, Error> {
         let sha256 = HEXLOWER.encode(&Sha256::digest(&spec.component));
-        let component = self.artefacts.component(&self.wasm, &spec.component, &sha256)?;
-        let code = self.code(&component, &spec.capabilities)?;
-        self.release(spec, sha256, OnceCell::new_with(Some(code)))
+        let preview = Preview::of(&spec.component)?;
+        let engine = self.engines.of(preview)?;
+        let component = self.artefacts.component(engine, preview, &spec.component, &sha256)?;
+        let source = Source {
+            sha256,
+            preview,
+            capabilities: spec.capabilities.clone(),
+        };
+        let code = self.code(&component, &source)?;
+        self.release(spec, source, OnceCell::new_with(Some(code)))
     }
 
-    fn code(&self, component: &Component, capabilities: &[String]) -> Result<Code, Error> {
-        let pre = link(component, capabilities, &self.capabilities)?;
-        let pre = ProxyPre::new(pre).map_err(|error| Error::NoHandler(format!("{error:#}")))?;
+    /// For which preview there is code of the component with this hash.
+    fn compiled_for(&self, sha256: &str) -> Result<Option<Preview>, Error> {
+        let has = |preview| Ok(self.artefacts.has(self.engines.of(preview)?, preview, sha256));
+        if has(Preview::Two)? {
+            return Ok(Some(Preview::Two));
+        }
+        let is_third = self.artefacts.may_have_third(sha256) && has(Preview::Three)?;
+        Ok(is_third.then_some(Preview::Three))
+    }
+
+    fn code(&self, component: &Component, source: &Source) -> Result<Code, Error> {
+        let pre = link(component, source.preview, &source.capabilities, &self.capabilities)?;
+        let pre = match source.preview {
+            Preview::Two => SecondPre::new(pre).map(ProxyPre::P2),
+            Preview::Three => ThirdPre::new(pre).map(ProxyPre::P3),
+        };
+        let pre = pre.map_err(|error| Error::NoHandler {
+            handler: source.preview.handler(),
+            reason: format!("{error:#}"),
+        })?;
         let kind = component.component_type();
-        let imports = kind.imports(&self.wasm).map(|(name, _)| name.to_owned()).collect();
+        let imports = kind
+            .imports(component.engine())
+            .map(|(name, _)| name.to_owned())
+            .collect();
         // Otherwise the first request would pay for it.
         component
             .initialize_copy_on_write_image()
@@ -276,7 +311,7 @@ impl Inner {
         Ok(Code { pre, imports })
     }
 
-    fn release(&self, spec: ReleaseSpec, sha256: String, code: OnceCell<Code>) -> Result<Arc<Release>, Error> {
+    fn release(&self, spec: ReleaseSpec, source: Source, code: OnceCell<Code>) -> Result<Arc<Release>, Error> {
         let shared = share(&spec.capabilities, &spec.grants, &self.capabilities)?;
         let facts = terrace_compute_capability::Release {
             id: spec.id,
@@ -289,10 +324,7 @@ impl Inner {
             facts: Arc::new(facts),
             isolation: spec.isolation,
             code,
-            source: Source {
-                sha256,
-                capabilities: spec.capabilities,
-            },
+            source,
             running: AtomicU32::new(0),
             retired: AtomicBool::new(false),
             pace: Pace::default(),

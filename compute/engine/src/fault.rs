@@ -31,9 +31,19 @@ pub enum Error {
     /// The component imports what no capability provides, or in another version.
     #[error("link: {0}")]
     Link(String),
-    /// The component does not export `wasi:http/incoming-handler`.
-    #[error("exports no wasi:http/incoming-handler: a service answers HTTP ({0})")]
-    NoHandler(String),
+    /// The component exports no handler of HTTP, or one of another shape.
+    #[error("exports no {handler}: a service answers HTTP ({reason})")]
+    NoHandler {
+        /// The interface that was looked for.
+        handler: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The component answers in preview 3, and has components with code of their own in it. Each of their
+    /// calls may wait, and hold a stack of the pool, of which wasmtime cannot give a store so many and no
+    /// more: one service could take them all.
+    #[error("is made of several components: one that exports wasi:http/handler has to be a single one here")]
+    Composed,
     /// Compiled code is gone, or cannot be trusted.
     #[error("its compiled code is gone or was changed: it is compiled again")]
     Artefact,

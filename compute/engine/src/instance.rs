@@ -12,13 +12,15 @@ use terrace_compute_capability::{Guest, Invocation, Logs, Usage};
 use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi_http::{
     WasiHttpView as _,
-    p2::bindings::{Proxy, http::types::Scheme},
+    handler::{Proxy, ProxyPre},
+    p2::bindings::http::types::Scheme,
 };
 
 use crate::{
     Config, Release,
     body::Inbound,
     meter::{Meter, Ticked},
+    preview3,
     release::Code,
     task::Answer,
     turns::Turns,
@@ -81,11 +83,20 @@ impl Instance {
         let Some(Code { pre, .. }) = release.code.get() else {
             wasmtime::bail!("the code of {release:?} is not loaded");
         };
-        let mut store = Store::new(pre.engine(), guest);
+        let engine = match pre {
+            ProxyPre::P2(pre) => pre.engine(),
+            ProxyPre::P3(pre) => pre.engine(),
+        };
+        let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
         let limits = release.limits();
         store.set_hostcall_fuel(limits.hostcall_bytes());
-        store.set_max_component_handles(limits.handles as usize * HANDLES_PER_RESOURCE);
+        let handles = limits.handles as usize * HANDLES_PER_RESOURCE;
+        store.set_max_component_handles(handles);
+        if let Some(table) = store.concurrent_resource_table() {
+            // Streams, futures and calls under way, which the host keeps for a guest of preview 3.
+            table.set_max_capacity(handles);
+        }
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback({
             let (meter, turns) = (meter.clone(), around.turns.clone());
@@ -129,13 +140,17 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let guest = self.store.data_mut();
         guest.begin(invocation);
-        let mut http = guest.http();
-        let request = http.new_incoming_request(Scheme::Http, request)?;
-        let outparam = http.new_response_outparam_from_callback(move |response| answer.respond(response))?;
-        self.proxy
-            .wasi_http_incoming_handler()
-            .call_handle(&mut self.store, request, outparam)
-            .await
+        match &self.proxy {
+            Proxy::P2(proxy) => {
+                let mut http = guest.http();
+                let request = http.new_incoming_request(Scheme::Http, request)?;
+                let outparam =
+                    http.new_response_outparam_from_callback(move |response| answer.respond(response.map_err(drop)))?;
+                let handler = proxy.wasi_http_incoming_handler();
+                handler.call_handle(&mut self.store, request, outparam).await
+            }
+            Proxy::P3(service) => preview3::serve(&mut self.store, service, request, answer).await,
+        }
     }
 
     /// Ends a request, whatever became of it.
@@ -158,6 +173,9 @@ impl Instance {
 
     /// Whether another request of the same tenant may use it. Only asked after a clean end.
     pub(crate) fn is_reusable(&mut self, config: &Config) -> bool {
+        if preview3::is_busy(&mut self.store) {
+            return false;
+        }
         let guest = self.store.data_mut();
         self.uses < config.uses_max
             && guest.memory.bytes() <= config.idle_memory_max_mib << 20

@@ -11,6 +11,9 @@
 //! requests to that release do not begin where requests arrive: what accepts, watches or times requests
 //! shares its threads with no guest that computes.
 //!
+//! A component answers in preview 2 of WASI or in preview 3; which, its exports say. Everything above holds
+//! for both.
+//!
 //! The engine knows neither tenants' data nor HTTP routes: capabilities are handed to it.
 
 mod admission;
@@ -19,6 +22,7 @@ mod artefact;
 mod body;
 mod config;
 mod engine;
+mod engines;
 mod executor;
 mod fault;
 mod idle;
@@ -26,6 +30,8 @@ mod instance;
 mod link;
 mod meter;
 mod pool;
+mod preview;
+mod preview3;
 mod release;
 mod task;
 mod ticker;

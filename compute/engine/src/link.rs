@@ -5,7 +5,7 @@ use std::sync::Arc;
 use terrace_compute_capability::{Capability, Guest, Shared, request::Request};
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use crate::Error;
+use crate::{Error, preview::Preview};
 
 /// What the granted capabilities leave for their host functions, and what the manifest grants to them.
 pub(crate) fn share(granted: &[String], grants: &Shared, known: &[Arc<dyn Capability>]) -> Result<Shared, Error> {
@@ -19,6 +19,7 @@ pub(crate) fn share(granted: &[String], grants: &Shared, known: &[Arc<dyn Capabi
 /// Links a component. Done once per load of a release, never per request.
 pub(crate) fn link(
     component: &Component,
+    preview: Preview,
     granted: &[String],
     known: &[Arc<dyn Capability>],
 ) -> Result<InstancePre<Guest>, Error> {
@@ -28,6 +29,11 @@ pub(crate) fn link(
 
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(failed)?;
+    if preview == Preview::Three {
+        // Beside those of preview 2, which a language's own library imports for a while longer.
+        wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker).map_err(failed)?;
+    }
     Request.link(&mut linker).map_err(failed)?;
     for name in granted {
         find(name, known)?.link(&mut linker).map_err(failed)?;

@@ -7,7 +7,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use crate::{Config, Error};
+use crate::{Config, Error, preview::Preview};
 
 /// Core instances, memories and tables of one component. What `wasm-component-ld` makes of a Rust
 /// crate has four, one and two.
@@ -15,15 +15,21 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 const TABLES_PER_COMPONENT: u32 = 8;
 
-/// An engine for guests of this node.
-pub(crate) fn engine(config: &Config) -> Result<Engine, Error> {
+/// An engine for guests of this node that speak this preview of WASI.
+pub(crate) fn engine(config: &Config, preview: Preview) -> Result<Engine, Error> {
     let instances = config.instances_max;
+    let stacks = match preview {
+        Preview::Two => instances,
+        // An instance keeps one while it is idle, and needs another while it waits in the middle of a call.
+        // More it cannot take: see `Error::Composed`.
+        Preview::Three => instances.saturating_mul(2),
+    };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(6))
         .total_memories(instances.saturating_add(instances / 4))
         .total_tables(instances.saturating_mul(3))
-        .total_stacks(instances)
+        .total_stacks(stacks)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
@@ -46,8 +52,8 @@ pub(crate) fn engine(config: &Config) -> Result<Engine, Error> {
         .max_wasm_stack(config.stack_kib << 10)
         // Host functions run on the same stack, above the guest's share.
         .async_stack_size((config.stack_kib << 10) + (1536 << 10))
-        // Preview 2 needs none of the tables that concurrent guests would.
-        .concurrency_support(false)
+        // Preview 2 needs none of the tables that concurrent guests do.
+        .concurrency_support(preview == Preview::Three)
         .wasm_backtrace_max_frames(NonZeroUsize::new(16))
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .parallel_compilation(true);

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use terrace_compute_capability::{Guest, Isolation, Limits, Shared};
 use terrace_ground_ids::{ReleaseId, ServiceName};
 use tokio::sync::OnceCell;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::handler::ProxyPre;
 
-use crate::apart::Pace;
+use crate::{apart::Pace, preview::Preview};
 
 /// What is needed to load a release. All of it comes from the manifest and the upload.
 #[derive(Debug, Clone)]
@@ -61,6 +61,7 @@ pub(crate) struct Code {
 pub(crate) struct Source {
     /// Of the component, in hexadecimal.
     pub(crate) sha256: String,
+    pub(crate) preview: Preview,
     pub(crate) capabilities: Vec<String>,
 }
 

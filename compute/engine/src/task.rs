@@ -13,7 +13,7 @@ use std::{
 use futures_util::FutureExt as _;
 use terrace_compute_capability::{Invocation, Isolation, Logs, Usage, Used};
 use tokio::{sync::oneshot, time::Instant};
-use wasmtime_wasi_http::{WasiBody, p2::bindings::http::types::ErrorCode};
+use wasmtime_wasi_http::WasiBody;
 
 use crate::{
     Body, Fault, Release,
@@ -36,6 +36,7 @@ pub(crate) struct Answer {
     sender: Mutex<Option<oneshot::Sender<Outcome>>>,
     fault: OnceLock<Fault>,
     request_too_large: AtomicBool,
+    request_gone: AtomicBool,
 }
 
 impl Answer {
@@ -44,15 +45,16 @@ impl Answer {
             sender: Mutex::new(Some(sender)),
             fault: OnceLock::new(),
             request_too_large: AtomicBool::new(false),
+            request_gone: AtomicBool::new(false),
         }
     }
 
-    /// The guest set its response.
-    pub(crate) fn respond(&self, response: Result<http::Response<WasiBody>, ErrorCode>) {
+    /// The guest set its response, or said that there is none.
+    pub(crate) fn respond(&self, response: Result<http::Response<WasiBody>, ()>) {
         let outcome = if self.request_too_large.load(Ordering::Relaxed) {
             Err(Fault::RequestTooLarge)
         } else {
-            response.map_err(|_| Fault::NoResponse)
+            response.map_err(|()| Fault::NoResponse)
         };
         self.send(outcome);
     }
@@ -70,6 +72,21 @@ impl Answer {
 
     pub(crate) fn request_is_too_large(&self) {
         self.request_too_large.store(true, Ordering::Relaxed);
+    }
+
+    /// The request's body was dropped: nobody reads of it any more.
+    pub(crate) fn request_is_gone(&self) {
+        self.request_gone.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_request_gone(&self) -> bool {
+        self.request_gone.load(Ordering::SeqCst)
+    }
+
+    /// Why the response's body ended in an error, if it was not the guest's own doing.
+    pub(crate) fn broke_by(&self) -> Option<Fault> {
+        let is_too_large = self.request_too_large.load(Ordering::Relaxed);
+        self.fault().or_else(|| is_too_large.then_some(Fault::RequestTooLarge))
     }
 
     pub(crate) fn fault(&self) -> Option<Fault> {

@@ -5,14 +5,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::Thread,
     time::Duration,
 };
 
-use wasmtime::Engine;
+use wasmtime::{Engine, EngineWeak};
 
 /// One tick: how long a guest computes before it must let others run.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
@@ -23,6 +23,8 @@ const QUIET_TICKS: u32 = 100;
 pub(crate) struct Ticker {
     running: Arc<AtomicUsize>,
     asleep: Arc<AtomicBool>,
+    /// A second engine to tick, if there is one.
+    other: Arc<OnceLock<EngineWeak>>,
     thread: Thread,
 }
 
@@ -34,8 +36,9 @@ impl Ticker {
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
         let running = Arc::new(AtomicUsize::new(0));
         let asleep = Arc::new(AtomicBool::new(false));
+        let other = Arc::new(OnceLock::<EngineWeak>::new());
         let thread = std::thread::Builder::new().name("terrace-tick".to_owned()).spawn({
-            let (engine, running, asleep) = (engine.weak(), running.clone(), asleep.clone());
+            let (engine, running, asleep, other) = (engine.weak(), running.clone(), asleep.clone(), other.clone());
             move || {
                 let mut quiet = 0;
                 loop {
@@ -43,6 +46,9 @@ impl Ticker {
                     let Some(engine) = engine.upgrade() else { return };
                     engine.increment_epoch();
                     drop(engine);
+                    if let Some(other) = other.get().and_then(EngineWeak::upgrade) {
+                        other.increment_epoch();
+                    }
                     quiet = if running.load(Ordering::SeqCst) == 0 {
                         quiet + 1
                     } else {
@@ -65,8 +71,14 @@ impl Ticker {
         Ok(Self {
             running,
             asleep,
+            other,
             thread: thread.thread().clone(),
         })
+    }
+
+    /// Ticks this engine too, from now on. There is place for one: a second call changes nothing.
+    pub(crate) fn also(&self, engine: &Engine) {
+        let _ = self.other.set(engine.weak());
     }
 
     /// Called when a guest starts.

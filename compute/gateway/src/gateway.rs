@@ -238,6 +238,8 @@ impl Gateway {
             caller,
         } = run;
         let mut head = head;
+        // It says what the neighbour on the way can read, and is no business of a service.
+        head.headers_mut().remove(header::TE);
         hide_tokens(
             head.headers_mut(),
             caller.is_some(),

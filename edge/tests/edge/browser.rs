@@ -66,6 +66,18 @@ pub(crate) async fn send(request: Request<Full<Bytes>>) -> Answer {
     read(open(request).await).await
 }
 
+/// Sends, reads to the end, and returns the trailers that came.
+pub(crate) async fn trailers<B>(request: Request<B>) -> Option<HeaderMap>
+where
+    B: http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let response = client().request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    response.into_body().collect().await.unwrap().trailers().cloned()
+}
+
 pub(crate) async fn read(response: Response<Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
     Answer {

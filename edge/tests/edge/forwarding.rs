@@ -1,10 +1,14 @@
 //! Forwarding: what crosses the edge, what is held, and what is never sent twice.
 
-use std::time::{Duration, Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use terrace_edge::Config;
 
 use crate::{browser, config, edge, node::Node, until};
@@ -143,9 +147,11 @@ async fn headers_that_claim_trust_are_not_heard() {
     assert_eq!(answer.text(), "/api/echo 5");
     let seen = node.shared.seen.lock().unwrap().last.clone();
     let header = |name: &str| seen.get(name).map_or("", |value| value.to_str().unwrap());
-    for name in ["x-terrace-tenant", "x-forwarded-host", "forwarded", "x-drop-me", "te"] {
+    for name in ["x-terrace-tenant", "x-forwarded-host", "forwarded", "x-drop-me"] {
         assert_eq!(header(name), "", "{name}");
     }
+    // Of the edge's own connection: the client's is about to be closed.
+    assert_eq!((header("te"), header("connection")), ("trailers", "te"));
     assert_eq!(header("host"), "acme.localhost:8080");
     assert_eq!(
         (header("x-forwarded-for"), header("x-forwarded-proto")),
@@ -159,6 +165,43 @@ async fn headers_that_claim_trust_are_not_heard() {
     assert!(header("x-request-id").starts_with("req_") && header("x-request-id") != "req_mine");
     assert_eq!(answer.header("x-request-id"), header("x-request-id"));
     assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn trailers_cross_both_ways_and_what_may_not_come_late_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = node().await;
+    let edge = edge(config(&node, directory.path())).await;
+    let sent = HeaderMap::from_iter(
+        [
+            ("x-sum", "1"),
+            ("x-terrace-tenant", "t_22222222"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("cookie", "__Host-session=1"),
+        ]
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
+    );
+    let ask = |te: Option<&'static str>| {
+        // Not of known length: then HTTP/1.1 has no place for trailers.
+        let frames = [
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"hello"))),
+            Ok(Frame::trailers(sent.clone())),
+        ];
+        let mut request = browser::request(&edge, Method::POST, "acme", "/api/trailers")
+            .header("trailer", "x-sum, x-terrace-tenant, x-forwarded-for, cookie")
+            .body(StreamBody::new(futures_util::stream::iter(frames)))
+            .unwrap();
+        if let Some(te) = te {
+            request.headers_mut().insert("te", HeaderValue::from_static(te));
+        }
+        browser::trailers(request)
+    };
+    let got = ask(Some("gzip, trailers")).await.unwrap();
+    let mut names: Vec<&str> = got.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["x-answered", "x-saw-x-sum"]);
+    assert_eq!(got["x-saw-x-sum"], "1");
+    assert_eq!(ask(None).await, None, "who does not ask for trailers gets none");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -216,6 +216,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             Err(std::io::Error::other("broken off on purpose"))
         }
         "/api/stream" => Ok(stream(&shared)),
+        "/api/trailers" => {
+            let came = request.into_body().collect().await.map_err(std::io::Error::other)?;
+            Ok(with_trailers(&came.trailers().cloned().unwrap_or_default()))
+        }
         "/api/slow" => {
             shared.go.notified().await;
             Ok(text("went"))
@@ -289,6 +293,28 @@ fn stream(shared: &Arc<Shared>) -> Response<Body> {
     response
         .headers_mut()
         .insert("content-type", "text/event-stream".parse().unwrap());
+    response
+}
+
+/// An answer that says in its trailers which ones came, beside one of its own and one that no answer may have.
+fn with_trailers(came: &HeaderMap) -> Response<Body> {
+    let mut trailers = HeaderMap::new();
+    for (name, value) in came {
+        trailers.append(
+            http::HeaderName::try_from(format!("x-saw-{name}")).unwrap(),
+            value.clone(),
+        );
+    }
+    trailers.insert("x-answered", "1".parse().unwrap());
+    trailers.insert("x-terrace-latest", "b_0000000000000001".parse().unwrap());
+    let names: Vec<&str> = trailers.keys().map(http::HeaderName::as_str).collect();
+    let named = names.join(", ");
+    let frames = [
+        Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"hello"))),
+        Ok(Frame::trailers(trailers)),
+    ];
+    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
+    response.headers_mut().insert("trailer", named.parse().unwrap());
     response
 }
 

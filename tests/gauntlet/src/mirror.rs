@@ -1,9 +1,10 @@
-//! No attack: says in its headers what it was asked, and sends the body back as it comes. What a
-//! standard component has to see of a request shows here.
+//! No attack: says in its headers what it was asked, and sends the body back as it comes, and the
+//! trailers after it. What a standard component has to see of a request shows here.
 
 use wasip2::{
     http::types::{
         Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam, Scheme,
+        Trailers,
     },
     io::streams::StreamError,
 };
@@ -15,7 +16,15 @@ pub(crate) fn run(request: IncomingRequest, outparam: ResponseOutparam) {
     };
     ResponseOutparam::set(outparam, Ok(response));
     copy(&incoming, &body);
-    let _ = OutgoingBody::finish(body, None);
+    let _ = OutgoingBody::finish(body, trailers(incoming));
+}
+
+/// Those of the request, if it had any.
+fn trailers(body: IncomingBody) -> Option<Trailers> {
+    let coming = IncomingBody::finish(body);
+    coming.subscribe().block();
+    let came = coming.get()?.ok()?.ok()??;
+    Some(came.clone())
 }
 
 fn describe(request: &IncomingRequest) -> Fields {
@@ -42,6 +51,10 @@ fn describe(request: &IncomingRequest) -> Fields {
         let _ = fields.append(name, value.as_bytes());
     }
     for (name, value) in request.headers().entries() {
+        if name == "trailer" {
+            // What comes is what goes.
+            let _ = fields.append("trailer", &value);
+        }
         let _ = fields.append(&format!("x-got-{name}"), &value);
     }
     fields

@@ -2,6 +2,7 @@
 //! statics, globals, tables, and among the handles to the host's resources.
 
 use super::*;
+use crate::preview3::spec3;
 
 /// Looks everywhere for what another instance left (a trap is a find), leaves the same everywhere, and
 /// answers.
@@ -36,20 +37,19 @@ fn narrow(keep_resident_kib: usize) -> Engine {
 
 #[tokio::test]
 async fn nothing_that_a_tenant_leaves_is_found_by_the_next() {
-    for (keep_resident_kib, isolation) in [
-        (0, Isolation::Tenant),
-        (0, Isolation::Request),
-        (256, Isolation::Tenant),
-        (256, Isolation::Request),
+    let work = CANARY.replace('\n', " ");
+    for (keep_resident_kib, isolation, spec) in [
+        (0, Isolation::Tenant, spec(&work)),
+        (0, Isolation::Request, spec(&work)),
+        (256, Isolation::Tenant, spec(&work)),
+        (256, Isolation::Request, spec(&work)),
+        (0, Isolation::Tenant, spec3(&work)),
+        (0, Isolation::Request, spec3(&work)),
+        (256, Isolation::Tenant, spec3(&work)),
+        (256, Isolation::Request, spec3(&work)),
     ] {
         let engine = narrow(keep_resident_kib);
-        let release = engine
-            .load(ReleaseSpec {
-                isolation,
-                ..spec(&CANARY.replace('\n', " "))
-            })
-            .await
-            .unwrap();
+        let release = engine.load(ReleaseSpec { isolation, ..spec }).await.unwrap();
         for _ in 0..20 {
             assert_eq!(
                 ask(&engine, &release, &tenant()).await,

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 
+mod preview3;
 mod releases;
 
 use std::{
@@ -57,11 +58,21 @@ fn component(work: &str) -> Bytes {
     wat::parse_str(text).unwrap().into()
 }
 
+/// The same in preview 3.
+fn component3(work: &str) -> Bytes {
+    let text = include_str!("service3.wat").replace("WORK", work);
+    wat::parse_str(text).unwrap().into()
+}
+
 fn spec(work: &str) -> ReleaseSpec {
+    spec_of(component(work))
+}
+
+fn spec_of(component: Bytes) -> ReleaseSpec {
     ReleaseSpec {
         id: ReleaseId::random(),
         service: "tasks".parse().unwrap(),
-        component: component(work),
+        component,
         capabilities: vec!["test-host".to_owned()],
         isolation: Isolation::Tenant,
         limits: Limits::default(),

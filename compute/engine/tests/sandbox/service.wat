@@ -1,6 +1,7 @@
 ;; A service by hand: it answers with status 200 plus the number of requests that this instance has
 ;; served, after the work that a test puts in place of WORK.
-;; $begin answers with a body to come, $write writes 1,000 bytes of it, $finish ends it.
+;; $begin answers with a body to come, $write writes 1,000 bytes of it, $finish ends it, $finish-late with
+;; trailers that name nothing.
 (component
   (import "wasi:io/error@0.2.0" (instance $failure (export "error" (type $error (sub resource)))))
   (alias export $failure "error" (type $io-error))
@@ -111,6 +112,9 @@
     (func $finish
       (call $close (global.get $made-stream))
       (call $end (global.get $made-body) (i32.const 0) (i32.const 0) (i32.const 64)))
+    (func $finish-late
+      (call $close (global.get $made-stream))
+      (call $end (global.get $made-body) (i32.const 1) (call $fields) (i32.const 64)))
     (func $deeper (param i32) (result i32) (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))
     (func $answer (param $outparam i32)
       (local $made i32)
