@@ -12,7 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use crate::{Fault, task::Answer};
+use crate::{Fault, flow::Flow, task::Answer};
 
 /// What goes wrong in a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -78,6 +78,8 @@ pub(crate) struct Outbound {
     /// Bytes that are still to come, when the head said how many.
     pub(crate) expected: Option<u64>,
     pub(crate) answer: Arc<Answer>,
+    /// How fast it may leave.
+    pub(crate) flow: Option<Flow>,
     /// Dropping it without sending tells the guest's task that nobody reads any more.
     pub(crate) reader: Option<oneshot::Sender<()>>,
 }
@@ -96,10 +98,16 @@ impl http_body::Body for Outbound {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(flow) = &mut self.flow {
+            ready!(flow.poll(context));
+        }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if let Some(flow) = &mut self.flow {
+                    flow.sent(length);
+                }
                 if length > self.left {
                     self.reader = None;
                     return Poll::Ready(Some(Err(Fault::ResponseTooLarge.into())));

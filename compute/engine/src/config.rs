@@ -33,6 +33,9 @@ pub struct Config {
     /// Requests of one (tenant, service) that may wait for their turn, beyond those that run.
     /// Default 64.
     pub queue_max: usize,
+    /// What leaves of one tenant's responses in a second, beyond the first 64 KiB of each body and a quarter of
+    /// this at once, in MiB. What comes faster waits. Default 32; 0: as fast as it is read.
+    pub tenant_response_mib_s: u32,
     /// Stack of a guest, in KiB. Default 512.
     pub stack_kib: usize,
     /// How much of an instance's memory is cleared by hand when it ends, from its beginning, in KiB.
@@ -93,6 +96,7 @@ impl Default for Config {
             idle_memory_max_mib: 16,
             uses_max: 10_000,
             queue_max: 64,
+            tenant_response_mib_s: 32,
             stack_kib: 512,
             keep_resident_kib: 384,
             cache_dir: None,

@@ -32,6 +32,7 @@ use crate::{
     body::Outbound,
     engines::Engines,
     executor::Executor,
+    flow::{Flow, Flows},
     link::{link, share},
     preview::Preview,
     release::{Code, ServicePlace, Source},
@@ -50,6 +51,7 @@ struct Inner {
     logs: Arc<Logs>,
     accounts: Arc<Accounts>,
     admission: Arc<Admission>,
+    flows: Option<Arc<Flows>>,
     executor: Executor,
 }
 
@@ -73,6 +75,7 @@ impl Engine {
         let config = Arc::new(config);
         let engines = Engines::start(&config)?;
         let artefacts = Artefacts::new(&config)?;
+        let flows = Flows::new(u64::from(config.tenant_response_mib_s) << 20);
         let logs = Arc::new(Logs::default());
         let accounts = Arc::new(Accounts::default());
         let executor = Executor::start(&config, &logs, &accounts, engines.ticker())?;
@@ -84,6 +87,7 @@ impl Engine {
             logs,
             accounts,
             admission: Arc::new(Admission::new()),
+            flows,
             executor,
         })))
     }
@@ -194,6 +198,9 @@ impl Engine {
         let (reader, gone) = oneshot::channel();
         let answer = Arc::new(Answer::new(head));
         let is_head = request.method() == http::Method::HEAD;
+        // What another service reads stays in the process.
+        let flows = self.0.flows.as_ref().filter(|_| invocation.depth == 0);
+        let flow = flows.map(|flows| Flow::new(flows.clone(), invocation.tenant.id.clone()));
         let job = Job {
             key: (invocation.tenant.id.clone(), release.id().clone()),
             release: release.clone(),
@@ -213,7 +220,7 @@ impl Engine {
             Ok(Err(_)) => return Err(Fault::Internal),
             Err(_) => return Err(Fault::WallLimit),
         };
-        bounded(response, limits.response_body_bytes(), is_head, answer, reader)
+        bounded(response, limits.response_body_bytes(), is_head, answer, flow, reader)
     }
 
     /// Nobody will send the release another request: its idle instances go now, and those that still
@@ -350,6 +357,7 @@ fn bounded(
     body_max: u64,
     is_head: bool,
     answer: Arc<Answer>,
+    flow: Option<Flow>,
     reader: oneshot::Sender<()>,
 ) -> Result<http::Response<Body>, Fault> {
     let (parts, inner) = response.into_parts();
@@ -365,6 +373,7 @@ fn bounded(
             left: body_max,
             expected: None,
             answer,
+            flow: None,
             reader: Some(reader),
         };
         tokio::spawn(async move { drain.collect().await.map(drop) });
@@ -381,6 +390,7 @@ fn bounded(
         left: body_max,
         expected: length,
         answer,
+        flow,
         reader: Some(reader),
     };
     if length == Some(0) {

@@ -25,6 +25,7 @@ mod engine;
 mod engines;
 mod executor;
 mod fault;
+mod flow;
 mod idle;
 mod instance;
 mod link;

@@ -326,6 +326,30 @@ async fn all_tenants_together_have_a_share_of_the_node_with_one_service() {
 }
 
 #[tokio::test]
+async fn what_a_tenants_responses_take_of_the_network_has_a_bound_and_nothing_is_lost_by_it() {
+    let engine = engine_with(Config {
+        tenant_response_mib_s: 1,
+        ..Config::default()
+    });
+    let many = "(call $begin (local.get $outparam))
+        (loop $again
+            (call $write)
+            (local.set $count (i32.add (local.get $count) (i32.const 1)))
+            (br_if $again (i32.lt_u (local.get $count) (i32.const 600))))
+        (call $finish)";
+    let release = engine.load(spec(many)).await.unwrap();
+    let tenant = tenant();
+    let read = async || {
+        let response = open(&engine, &release, &tenant).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes().len()
+    };
+    let began = Instant::now();
+    assert_eq!(tokio::join!(read(), read()), (600_000, 600_000));
+    // A mebibyte, less the quarter that may leave at once and what is not counted.
+    assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_guest_stops_when_nobody_waits_for_its_answer() {
     let engine = engine();
     let release = engine.load(spec("(call $wait)")).await.unwrap();
