@@ -131,6 +131,22 @@ async fn every_way_to_fail_in_preview_3_costs_one_request_and_the_instance() {
 }
 
 #[tokio::test]
+async fn what_the_host_keeps_for_streams_futures_and_sets_is_bounded_by_handles() {
+    let engine = engine();
+    for made in ["stream", "future", "set"] {
+        // Four handles for each one that the manifest allows, and the default is 1,024.
+        for (count, ended) in [(1_000, Ok(201)), (5_000, Err(Fault::Trap))] {
+            let next = "(local.tee $at (i32.add (local.get $at) (i32.const 1)))";
+            let more = format!("(br_if $again (i32.lt_u {next} (i32.const {count})))");
+            let make = format!("(loop $again (drop (call ${made})) {more})");
+            let release = engine.load(spec3(&format!("{make} {ANSWER}"))).await.unwrap();
+            assert_eq!(ask(&engine, &release, &tenant()).await, ended, "{count} of {made}");
+            quiet(&engine).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_preview_3_comes_whole_or_as_an_error_and_never_short() {
     let engine = engine();
     let limits = Limits {
