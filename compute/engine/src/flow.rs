@@ -119,9 +119,17 @@ mod tests {
         let flows = Flows::new(1_000).unwrap();
         let (greedy, modest) = (TenantId::random(), TenantId::random());
         let now = Instant::now();
-        assert_eq!(flows.send(&greedy, 250, now), Duration::ZERO, "what it may send at once");
+        assert_eq!(
+            flows.send(&greedy, 250, now),
+            Duration::ZERO,
+            "what it may send at once"
+        );
         assert_eq!(flows.send(&greedy, 1_000, now), SECOND);
-        assert_eq!(flows.send(&greedy, 1_000, now + SECOND), SECOND, "its rate from then on");
+        assert_eq!(
+            flows.send(&greedy, 1_000, now + SECOND),
+            SECOND,
+            "its rate from then on"
+        );
         assert_eq!(flows.send(&modest, 250, now), Duration::ZERO);
         assert_eq!(flows.send(&greedy, 250, now + 10 * SECOND), Duration::ZERO, "rested");
     }
