@@ -53,9 +53,12 @@ impl Process {
         if server <= 0 || parent(pid)? != server {
             return None;
         }
+        let usual = getpriority_process(Some(pid)).ok()?;
+        // Changes nothing, and fails where the process is another user's and this one may not touch it.
+        setpriority_process(Some(pid), usual).ok()?;
         let this = Self {
             pid,
-            usual: getpriority_process(Some(pid)).ok()?,
+            usual,
             back: 0,
             niceness: i32::from(niceness).min(NICE_MAX),
             turnstile: None,
