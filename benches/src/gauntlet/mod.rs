@@ -149,6 +149,8 @@ async fn terrace(at_once: usize, wanted: &impl Fn(&str) -> bool, table: &mut Tab
     let before = terrace.pid(Part::Node)?;
     let mut memory = Vec::new();
     for (name, attack) in attacks.into_iter().filter(|(name, _)| wanted(name)) {
+        // Another release each time: what the engine remembers of the attacks before must not count.
+        deploy_again(&client, name).await?;
         let outcome = attacked(&victim, attack.as_ref(), at_once).await?;
         let node = terrace.pid(Part::Node)?;
         let fate = if node == before { "" } else { "restarted" };
@@ -172,6 +174,24 @@ async fn peer(peer: &Peer, at_once: usize, wanted: &impl Fn(&str) -> bool, table
         let fate = if running.is_alive()? { "" } else { "died" };
         table.add(peer.name, name, outcome, fate);
     }
+    Ok(())
+}
+
+/// The attacks once more, under a title of their own: the same content would be the same release.
+async fn deploy_again(client: &Client, title: &str) -> Result<()> {
+    let folder = bundles("hostile/gauntlet");
+    let read = |name: &str| std::fs::read(folder.join(name)).with_context(|| format!("read the gauntlet's {name}"));
+    let manifest = String::from_utf8(read("service.toml")?)?;
+    let body = json!({
+        "manifest": manifest.replace("Attacks on the sandbox", &format!("Attacks on the sandbox: {title}")),
+        "contract": serde_json::from_slice::<Value>(&read("openapi.json")?)?,
+        "migrations": [],
+        "component": data_encoding::BASE64.encode(&read("service.wasm")?),
+    });
+    client
+        .control(Method::POST, "/api/control/services/gauntlet/releases", Some(body))
+        .await?
+        .success()?;
     Ok(())
 }
 

@@ -5,7 +5,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -22,6 +24,9 @@ use crate::Invocation;
 const LINES_MAX: usize = 500;
 /// Bytes of one line; the rest is cut off.
 const LINE_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes that a guest may hand over in one write.
+const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,12 +238,28 @@ impl IsTerminal for Output {
 
 impl StdoutStream for Output {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        // Only preview 3 asks for this one, and preview 3 is not linked.
-        Box::new(tokio::io::sink())
+        // Preview 3 asks for this one.
+        Box::new(self.clone())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
+    }
+}
+
+impl tokio::io::AsyncWrite for Output {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(WRITE_BYTES_MAX)];
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stdout(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -253,11 +274,58 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(64 << 10)
+        Ok(WRITE_BYTES_MAX)
     }
 }
 
 #[async_trait::async_trait]
 impl Pollable for Output {
     async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use terrace_ground_ids::{ReleaseId, RequestId, TenantId};
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::TenantFacts;
+
+    fn invocation() -> Arc<Invocation> {
+        Arc::new(Invocation {
+            tenant: Arc::new(TenantFacts {
+                id: TenantId::random(),
+                slug: "acme".parse().unwrap(),
+                name: "Acme".to_owned(),
+                plan: "free".to_owned(),
+            }),
+            service: "tasks".parse().unwrap(),
+            release: ReleaseId::random(),
+            caller: None,
+            request: RequestId::random(),
+            deadline: Instant::now(),
+            depth: 0,
+            delivery: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn what_a_guest_prints_is_in_its_log_in_both_previews() {
+        let logs = Arc::new(Logs::default());
+        let log = RequestLog::new(logs.clone(), invocation(), 1_000);
+        let output = Output(Arc::new(Mutex::new(log)));
+        output.p2_stream().write("second\n".into()).unwrap();
+        Box::into_pin(output.async_stream())
+            .write_all(b"third\n")
+            .await
+            .unwrap();
+        let lines: Vec<String> = logs
+            .after(0, None)
+            .iter()
+            .map(|line| line.message.to_string())
+            .collect();
+        assert_eq!(lines, ["second", "third"]);
+    }
 }

@@ -19,6 +19,8 @@ use tokio::time::{Sleep, sleep};
 
 /// Of each body, so much is not counted: most bodies are shorter, and cost no look at the clock.
 const FREE_BYTES: u64 = 64 << 10;
+/// What the shortest piece counts as: on its way it costs about as much as one of this length.
+const PIECE_BYTES: u64 = 4 << 10;
 /// What a tenant may send at once after it has been quiet, as a part of what it may send in a second.
 const AT_ONCE: f64 = 0.25;
 /// A shorter wait is not worth a timer.
@@ -96,6 +98,7 @@ impl Flow {
 
     /// A piece has left.
     pub(crate) fn sent(&mut self, bytes: u64) {
+        let bytes = bytes.max(PIECE_BYTES);
         let counted = bytes.saturating_sub(self.free);
         self.free -= bytes - counted;
         if counted == 0 {
@@ -132,6 +135,16 @@ mod tests {
         );
         assert_eq!(flows.send(&modest, 250, now), Duration::ZERO);
         assert_eq!(flows.send(&greedy, 250, now + 10 * SECOND), Duration::ZERO, "rested");
+    }
+
+    #[tokio::test]
+    async fn a_piece_counts_as_what_it_costs_also_when_it_is_empty() {
+        let flows = Flows::new(PIECE_BYTES).unwrap();
+        let mut flow = Flow::new(flows, TenantId::random());
+        (0..FREE_BYTES / PIECE_BYTES).for_each(|_| flow.sent(0));
+        assert!(flow.pause.is_none(), "the first ones are free");
+        flow.sent(1);
+        assert!(flow.pause.is_some());
     }
 
     #[test]

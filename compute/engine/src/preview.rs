@@ -40,6 +40,8 @@ impl Preview {
                     is_composed |= depth > 0;
                     depth += 1;
                 }
+                // Code of an outer component, by an alias or an import, is code too.
+                Payload::InstanceSection(_) => is_composed |= depth > 0,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentExportSection(exports) if depth == 0 => {
                     for export in exports.into_iter().flatten() {
@@ -105,7 +107,10 @@ mod tests {
             format!(r#"(component {inner} (core module) (instance $i) (export "wasi:http/{handler}" (instance $i)))"#)
         };
         let (types, code) = ("(component (type string))", "(component (core module))");
+        let borrowed =
+            "(core module $m) (component (alias outer 1 $m (core module $n)) (core instance (instantiate $n)))";
         assert_eq!(of(&with(types, "handler@0.3.0")).unwrap(), Preview::Three);
+        assert!(matches!(of(&with(borrowed, "handler@0.3.0")), Err(Error::Composed)));
         assert!(matches!(of(&with(code, "handler@0.3.0")), Err(Error::Composed)));
         assert_eq!(of(&with(code, "incoming-handler@0.2.0")).unwrap(), Preview::Two);
     }

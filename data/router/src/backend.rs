@@ -143,9 +143,12 @@ impl Backend {
 
     /// Takes up work for a route. False when its process stands back and cannot come forward again.
     pub(crate) fn take_up(&mut self, route: &Route) -> bool {
-        self.last_route = route.number;
         let process = self.process.as_mut();
-        process.is_none_or(|process| process.take_up(&route.turnstile))
+        let is_fit = process.is_none_or(|process| process.take_up(&route.turnstile));
+        if is_fit {
+            self.last_route = route.number;
+        }
+        is_fit
     }
 
     /// The route that was served last.

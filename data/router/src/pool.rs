@@ -66,20 +66,35 @@ impl LanePool {
             }
         };
         if !must_be_new {
+            let mut aside = Vec::new();
+            let mut fit = None;
             while let Some(mut backend) = self.take_idle(route.number) {
-                if backend.is_reusable(&self.config) && backend.is_alive() && backend.take_up(route) {
-                    return Ok(Lease {
-                        backend: Some(backend),
-                        permit: Some(permit),
-                        pool: Arc::clone(self),
-                        is_new: false,
-                    });
+                if !backend.is_reusable(&self.config) || !backend.is_alive() {
+                    self.destroyed.fetch_add(1, Ordering::Relaxed);
+                } else if backend.take_up(route) {
+                    fit = Some(backend);
+                    break;
+                } else {
+                    aside.push(backend);
                 }
+            }
+            // Those that cannot come forward for this tenant wait for their own; one makes room if it must.
+            if fit.is_none() && aside.pop().is_some() {
                 self.destroyed.fetch_add(1, Ordering::Relaxed);
+            }
+            self.idle().extend(aside);
+            if let Some(backend) = fit {
+                return Ok(Lease {
+                    backend: Some(backend),
+                    permit: Some(permit),
+                    pool: Arc::clone(self),
+                    is_new: false,
+                });
             }
         }
         let mut backend = connect::connect(&self.lane, &self.config, &self.primary).await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
+        // A new process stands where the server put it, and can only stand back from there.
         backend.take_up(route);
         Ok(Lease {
             backend: Some(backend),

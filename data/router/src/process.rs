@@ -21,9 +21,11 @@ use tokio::{net::UnixStream, time::timeout};
 
 use crate::turnstile::Turnstile;
 
-/// When a statement is looked at for the first time. Each further look is twice as late as the one before, so
-/// that one which waits for a lock costs next to nothing.
+/// When a statement is looked at for the first time. Each further look comes twice as late as the one before, so
+/// that one which waits for a lock costs little.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
+/// The longest pause between two looks: what computes after a long wait is found as well.
+const LAST_PAUSE: Duration = Duration::from_millis(80);
 /// What a statement has computed since the first look when it is found to be long.
 const COMPUTES: Duration = Duration::from_millis(5);
 /// The lowest priority that there is.
@@ -36,6 +38,8 @@ pub(crate) struct Process {
     usual: i32,
     /// How far it stands back from there.
     back: i32,
+    /// Whether its session's group stands back, where sessions are groups.
+    is_group_back: bool,
     /// How far it stands back when it computes for long.
     niceness: i32,
     /// Of the tenant that it works for.
@@ -60,6 +64,7 @@ impl Process {
             pid,
             usual,
             back: 0,
+            is_group_back: false,
             niceness: i32::from(niceness).min(NICE_MAX),
             turnstile: None,
         };
@@ -93,7 +98,7 @@ impl Process {
             if let Ok(answer) = timeout(pause, &mut answer).await {
                 return answer;
             }
-            pause *= 2;
+            pause = (pause * 2).min(LAST_PAUSE);
             let Some(cpu) = self.cpu() else {
                 return answer.await;
             };
@@ -118,8 +123,13 @@ impl Process {
             return false;
         }
         // PostgreSQL's backends are sessions of their own. Where the system groups processes by session, and
-        // that is all that groups them, it is the group's priority that counts. It has none otherwise.
-        drop(fs::write(self.file("autogroup"), priority.to_string()));
+        // that is all that groups them, it is the group's priority that counts. A group begins at 0, whatever
+        // its process did; a node that is not root may write only now and then.
+        let is_written = fs::write(self.file("autogroup"), back.to_string()).is_ok();
+        if self.is_group_back && !is_written {
+            return false;
+        }
+        self.is_group_back = is_written && back > 0;
         self.back = back;
         true
     }

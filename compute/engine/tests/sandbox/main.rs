@@ -331,11 +331,10 @@ async fn what_a_tenants_responses_take_of_the_network_has_a_bound_and_nothing_is
         tenant_response_mib_s: 1,
         ..Config::default()
     });
-    let many = "(call $begin (local.get $outparam))
-        (loop $again
-            (call $write)
-            (local.set $at (i32.add (local.get $at) (i32.const 1)))
-            (br_if $again (i32.lt_u (local.get $at) (i32.const 600))))
+    let many = "(call $begin (local.get $outparam)) \
+        (loop $again (call $write) \
+            (local.set $at (i32.add (local.get $at) (i32.const 1))) \
+            (br_if $again (i32.lt_u (local.get $at) (i32.const 600)))) \
         (call $finish)";
     let release = engine.load(spec(many)).await.unwrap();
     let tenant = tenant();
