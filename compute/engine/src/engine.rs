@@ -39,6 +39,9 @@ use crate::{
     task::{Answer, Job},
 };
 
+/// How long after its deadline a guest that does not end is given up.
+const STUCK: Duration = Duration::from_millis(50);
+
 /// Runs services. Cheap to clone; the threads end with the last clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -213,9 +216,9 @@ impl Engine {
             place,
         };
         self.0.executor.run(job).await?;
-        // The guest has the same timer. This one holds when another thread runs it, and is stuck in a host
-        // function or in one long copy of memory.
-        let response = match tokio::time::timeout_at(deadline, response).await {
+        // The guest has a timer of its own, which says in the log what happened. This one, a little later, holds when
+        // another thread runs it, and is stuck in a host function or in one long copy of memory.
+        let response = match tokio::time::timeout_at(deadline + STUCK, response).await {
             Ok(Ok(response)) => response?,
             Ok(Err(_)) => return Err(Fault::Internal),
             Err(_) => return Err(Fault::WallLimit),
