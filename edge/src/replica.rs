@@ -169,18 +169,23 @@ impl Replica {
 
     /// Follows the node until `closing` becomes true.
     pub(crate) async fn run(mut self, mut closing: watch::Receiver<bool>) {
-        let mut next = Instant::now();
+        let (mut earliest, mut next) = (Instant::now(), Instant::now());
+        // Kept over the turns of the loop: what is heard in one must not be lost because something else was first.
+        let mut is_wanted = false;
         self.encode();
         loop {
-            let earliest = Instant::now() + POLL_SPACING;
+            let due = if is_wanted { earliest.min(next) } else { next };
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => return,
                 forms = finished(&mut self.encoding) => {
                     self.take_forms(forms);
                     continue;
                 }
-                () = sleep_until(next) => {}
-                () = async { self.view.wanted.notified().await; sleep_until(earliest.min(next)).await } => {}
+                () = self.view.wanted.notified(), if !is_wanted => {
+                    is_wanted = true;
+                    continue;
+                }
+                () = sleep_until(due) => is_wanted = false,
             }
             let poll = self.view.polls_begun.fetch_add(1, Ordering::SeqCst) + 1;
             match self.poll().await {
@@ -190,6 +195,7 @@ impl Replica {
                 Err(error) => self.complain(&error.to_string()),
             }
             self.view.polls_done.send_replace(poll);
+            earliest = Instant::now() + POLL_SPACING;
             next = Instant::now() + self.config.poll();
         }
     }
