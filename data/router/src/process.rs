@@ -23,11 +23,13 @@ use crate::turnstile::Turnstile;
 
 /// When a statement is looked at for the first time. Each further look comes twice as late as the one before, so
 /// that one which waits for a lock costs little.
-const FIRST_LOOK: Duration = Duration::from_millis(5);
+const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// The longest pause between two looks: what computes after a long wait is found as well.
 const LAST_PAUSE: Duration = Duration::from_millis(80);
-/// What a statement has computed since the first look when it is found to be long.
-const COMPUTES: Duration = Duration::from_millis(5);
+/// What a statement has computed since the first look when it is found to be long. Far more than the first
+/// statement of a tenant on a connection, which loads the catalogue (3 to 13 ms): when that was enough, a tenant
+/// beside a busy neighbour opened connections, stood back for it, became slower, and opened more.
+const COMPUTES: Duration = Duration::from_millis(40);
 /// The lowest priority that there is.
 const NICE_MAX: i32 = 19;
 
