@@ -32,6 +32,8 @@ pub(super) const ATTACK: Duration = Duration::from_secs(5);
 pub(super) const INTERVAL: Duration = Duration::from_millis(10);
 /// How long a victim waits for an answer, and an attacker for its end.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What is kept of an answer: all of a problem document.
+const KEPT_BYTES_MAX: usize = 64 << 10;
 
 /// A request that can be made again and again.
 #[derive(Clone)]
@@ -92,9 +94,6 @@ impl Ask {
         Ok((head.status, kept.freeze()))
     }
 }
-
-/// What is kept of an answer: all of a problem document.
-const KEPT_BYTES_MAX: usize = 64 << 10;
 
 /// Asks as the victim while `at_once` attackers attack, one request after the other each.
 pub(super) async fn attacked(victim: &Ask, attack: Option<&Ask>, at_once: usize) -> Result<Outcome> {

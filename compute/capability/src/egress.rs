@@ -1,7 +1,8 @@
 //! Outgoing HTTP of a guest: a capability says who may send what, and without one everything is denied.
 //!
-//! The engine links `wasi:http/outgoing-handler` (and `wasi:http/client`, its name in preview 3) and knows no more about it: what a guest sends goes
-//! to the [`Egress`] that a capability left in [`Shared`](crate::Shared) as [`Outgoing`].
+//! The engine links `wasi:http/outgoing-handler` (in preview 3 `wasi:http/client`) and knows no more about it:
+//! what a guest sends goes to the [`Egress`] that a capability left in [`Shared`](crate::Shared) as
+//! [`Outgoing`].
 
 use std::{
     pin::Pin,

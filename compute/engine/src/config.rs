@@ -34,7 +34,7 @@ pub struct Config {
     /// Default 64.
     pub queue_max: usize,
     /// What leaves of one tenant's responses in a second, beyond the first 64 KiB of each body and a quarter of
-    /// this at once, in MiB. What comes faster waits. Default 32; 0: as fast as it is read.
+    /// this at once, in MiB; a piece counts as 4 KiB at least. What comes faster waits. Default 32; 0: as fast as it is read.
     pub tenant_response_mib_s: u32,
     /// Stack of a guest, in KiB. Default 512.
     pub stack_kib: usize,

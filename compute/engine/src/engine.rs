@@ -203,7 +203,7 @@ impl Engine {
         let is_head = request.method() == http::Method::HEAD;
         // What another service reads stays in the process.
         let flows = self.0.flows.as_ref().filter(|_| invocation.depth == 0);
-        let flow = flows.map(|flows| Flow::new(flows.clone(), invocation.tenant.id.clone()));
+        let flow = flows.map(|flows| Flow::new(flows.clone(), invocation.tenant.clone()));
         let job = Job {
             key: (invocation.tenant.id.clone(), release.id().clone()),
             release: release.clone(),

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use terrace_compute_capability::TenantFacts;
 use terrace_ground_ids::TenantId;
 use tokio::time::{Sleep, sleep};
 
@@ -72,13 +73,13 @@ impl Flows {
 /// That of one body.
 pub(crate) struct Flow {
     all: Arc<Flows>,
-    tenant: TenantId,
+    tenant: Arc<TenantFacts>,
     free: u64,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Flow {
-    pub(crate) fn new(all: Arc<Flows>, tenant: TenantId) -> Self {
+    pub(crate) fn new(all: Arc<Flows>, tenant: Arc<TenantFacts>) -> Self {
         Self {
             all,
             tenant,
@@ -104,7 +105,7 @@ impl Flow {
         if counted == 0 {
             return;
         }
-        let wait = self.all.send(&self.tenant, counted, Instant::now());
+        let wait = self.all.send(&self.tenant.id, counted, Instant::now());
         if wait >= WAIT_MIN {
             self.pause = Some(Box::pin(sleep(wait)));
         }
@@ -140,7 +141,13 @@ mod tests {
     #[tokio::test]
     async fn a_piece_counts_as_what_it_costs_also_when_it_is_empty() {
         let flows = Flows::new(PIECE_BYTES).unwrap();
-        let mut flow = Flow::new(flows, TenantId::random());
+        let tenant = TenantFacts {
+            id: TenantId::random(),
+            slug: "acme".parse().unwrap(),
+            name: "Acme".to_owned(),
+            plan: "free".to_owned(),
+        };
+        let mut flow = Flow::new(flows, Arc::new(tenant));
         (0..FREE_BYTES / PIECE_BYTES).for_each(|_| flow.sent(0));
         assert!(flow.pause.is_none(), "the first ones are free");
         flow.sent(1);

@@ -44,10 +44,10 @@ pub struct Config {
     /// Most bytes of all parameters of one statement. Default 8 MiB.
     pub params_bytes_max: usize,
     /// How far the server's process stands back (`nice`, 0 to 19) when a statement computes for more than
-    /// some milliseconds, and for some seconds with its tenant's next ones, where the server is on this machine
+    /// 40 ms, and for five seconds with its tenant's next ones, where the server is on this machine
     /// and reached by a unix socket: the statements of others come first when there is too little CPU.
     /// Default 10; 0 leaves all of them alike. Without the right to raise a priority (root, `CAP_SYS_NICE`) a
-    /// connection that stood back is replaced before it serves another tenant.
+    /// connection that stood back serves its own tenant only.
     pub long_statement_niceness: u8,
     /// Verdicts of the guard that are remembered. Default 4,096.
     pub verdicts_max: usize,

@@ -78,7 +78,7 @@ impl LanePool {
                     aside.push(backend);
                 }
             }
-            // Those that cannot come forward for this tenant wait for their own; one makes room if it must.
+            // Those that cannot come forward for this tenant wait for their own; one makes room for the new one.
             if fit.is_none() && aside.pop().is_some() {
                 self.destroyed.fetch_add(1, Ordering::Relaxed);
             }

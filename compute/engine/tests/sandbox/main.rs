@@ -113,6 +113,15 @@ async fn open(
     release: &Arc<Release>,
     tenant: &Arc<TenantFacts>,
 ) -> Result<http::Response<Body>, Fault> {
+    send(engine, release, tenant, http::Method::GET).await
+}
+
+async fn send(
+    engine: &Engine,
+    release: &Arc<Release>,
+    tenant: &Arc<TenantFacts>,
+    method: http::Method,
+) -> Result<http::Response<Body>, Fault> {
     let invocation = Invocation {
         tenant: tenant.clone(),
         service: release.service().clone(),
@@ -124,9 +133,8 @@ async fn open(
         delivery: None,
     };
     let body: Body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    engine
-        .handle(release, invocation, http::Request::get("/").body(body).unwrap())
-        .await
+    let request = http::Request::builder().method(method).uri("/");
+    engine.handle(release, invocation, request.body(body).unwrap()).await
 }
 
 async fn ask(engine: &Engine, release: &Arc<Release>, tenant: &Arc<TenantFacts>) -> Result<u16, Fault> {
@@ -346,6 +354,13 @@ async fn what_a_tenants_responses_take_of_the_network_has_a_bound_and_nothing_is
     assert_eq!(tokio::join!(read(), read()), (600_000, 600_000));
     // A mebibyte, less the quarter that may leave at once and what is not counted.
     assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
+
+    // What nobody reads costs as much as what somebody does: it is written all the same.
+    let began = Instant::now();
+    let answer = send(&engine, &release, &tenant, http::Method::HEAD).await.unwrap();
+    assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+    quiet(&engine).await;
+    assert!(began.elapsed() > Duration::from_millis(200), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
