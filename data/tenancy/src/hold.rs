@@ -45,14 +45,18 @@ impl Directory {
         what: &str,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let hold = Hold::take(&self.holds.inner, what).await?;
+        let hold = self.hold(what).await?;
         let outcome = work.await;
         hold.release().await;
         outcome
     }
+
+    pub(crate) async fn hold(&self, what: &str) -> Result<Hold, Error> {
+        Hold::take(&self.holds.inner, what).await
+    }
 }
 
-struct Hold {
+pub(crate) struct Hold {
     inner: Arc<Inner>,
     what: Option<String>,
 }
@@ -81,7 +85,7 @@ impl Hold {
         if is_taken { Ok(hold) } else { Err(busy()) }
     }
 
-    async fn release(mut self) {
+    pub(crate) async fn release(mut self) {
         if let Some(what) = self.what.take() {
             self.inner.release(&what).await;
         }

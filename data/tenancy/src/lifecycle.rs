@@ -4,14 +4,19 @@
 //! The work of a step and its record commit together where one database transaction can hold both;
 //! where it cannot (migrations, hooks), the work may be done again, and doing it again changes nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value as Json, json};
 use terrace_ground_ids::TenantId;
+use tokio::time::Instant;
 use tokio_postgres::{Row, Transaction, error::SqlState};
 use tracing::{info, warn};
 
 use crate::{Directory, Error, Kind, Running, Step};
+
+/// How long somebody who wants a tenant waits for one who holds it and has nothing under way.
+const MOMENT: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// One operation, as far as it is.
 #[derive(Debug)]
@@ -244,22 +249,32 @@ impl Directory {
         }
     }
 
-    /// [`Directory::holding`], with an error that names what is under way.
+    /// [`Directory::holding`], with an error that names what is under way. An operation lets go a moment
+    /// after it is done for everybody to see, and holds a moment before: that is waited for.
     pub(crate) async fn holding_tenant<T>(
         &self,
         tenant: &TenantId,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        match self.holding(tenant.as_str(), work).await {
-            Err(Error::Busy { what }) if what == tenant.as_str() => match self.running(tenant).await? {
-                Some(operation) => Err(Error::Running(Running::of(&operation, true))),
-                // It ended in this moment.
-                None => Err(Error::Busy {
+        let patience = Instant::now() + MOMENT;
+        let hold = loop {
+            match self.hold(tenant.as_str()).await {
+                Err(Error::Busy { .. }) => {}
+                outcome => break outcome?,
+            }
+            if let Some(operation) = self.running(tenant).await? {
+                return Err(Error::Running(Running::of(&operation, true)));
+            }
+            if Instant::now() >= patience {
+                return Err(Error::Busy {
                     what: format!("the tenant {tenant}"),
-                }),
-            },
-            outcome => outcome,
-        }
+                });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        let outcome = work.await;
+        hold.release().await;
+        outcome
     }
 
     pub(crate) async fn running(&self, tenant: &TenantId) -> Result<Option<Operation>, Error> {

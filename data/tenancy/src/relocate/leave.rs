@@ -19,6 +19,15 @@ impl Directory {
     pub(super) async fn leave_source(&self, operation: &Operation, ends: &Ends) -> Result<Option<Step>, Error> {
         ends.unpublish().await?;
         let removed = remove_from(&ends.source, &ends.tenant).await?;
+        // Before the end is written down: once it is, whoever asks finds nothing of the move.
+        ends.target
+            .get()
+            .await?
+            .execute(
+                "DELETE FROM terrace_events.mark WHERE tenant_id = $1",
+                &[&ends.tenant.as_str()],
+            )
+            .await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         lane::leave(&transaction, &ends.input.from_lane).await?;
@@ -26,14 +35,6 @@ impl Directory {
         operation.record(&transaction, Step::Moved, &evidence).await?;
         operation.end(&transaction).await?;
         transaction.commit().await?;
-        drop(client);
-        let target = ends.target.get().await?;
-        target
-            .execute(
-                "DELETE FROM terrace_events.mark WHERE tenant_id = $1",
-                &[&ends.tenant.as_str()],
-            )
-            .await?;
         info!(tenant.id = %ends.tenant, "Moved a tenant to {}", ends.input.to);
         Ok(Some(Step::Moved))
     }

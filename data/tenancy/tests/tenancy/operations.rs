@@ -94,6 +94,38 @@ async fn a_suspension_waits_for_what_ran_when_it_began() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operation_waits_for_one_that_is_done_and_about_to_let_go() {
+    let world = World::new().await;
+    let id = world.tenant("acme").await.id.clone();
+    let finisher = world.admin().await;
+    let right = format!("hashtextextended('{id}', 1)");
+    finisher
+        .batch_execute(&format!("SELECT pg_advisory_lock({right})"))
+        .await
+        .unwrap();
+    let lets_go = async {
+        let has_tried = "SELECT count(*) FROM pg_stat_activity
+             WHERE pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'";
+        while world.count(has_tried).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        finisher
+            .batch_execute(&format!("SELECT pg_advisory_unlock({right})"))
+            .await
+            .unwrap();
+    };
+    let (suspended, ()) = tokio::join!(world.directory.suspend_tenant(&id, "Olga"), lets_go);
+    suspended.unwrap();
+    // Who holds it for long and says nothing is not waited for.
+    finisher
+        .batch_execute(&format!("SELECT pg_advisory_lock({right})"))
+        .await
+        .unwrap();
+    let refused = world.directory.resume_tenant(&id, "Olga").await;
+    assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renamed_tenant_answers_to_its_new_slug_alone_and_the_old_one_is_kept_for_it() {
     let world = World::new().await;
     let other = world.another_node().await;
