@@ -2,13 +2,16 @@
 //!
 //! Handing a request to another thread and its answer back costs more than a short guest does. So a guest
 //! that is likely to be short is polled at once by whoever has its request. If a tick interrupts it all the
-//! same, it goes on elsewhere, and the requests of this tenant to this release are kept apart for a
-//! while: they begin on the guests' threads.
+//! same, it goes on elsewhere, and the requests of this tenant to this release are kept apart: they begin
+//! where guests that compute take turns.
+//!
+//! They are kept apart for a hundred times what the long one took. So a tenant takes a hundredth of such a
+//! thread for its long requests, however it mixes them with short ones; and one whose request was slow once
+//! (the first meets cold memory, and a busy machine makes any slow at times) is back soon.
 //!
 //! What no tick sees (one long copy of memory, a host function) shows in its time afterwards. By the clock
-//! on the wall that may have been a wait for the core: from then on such requests are watched, by the
-//! thread's CPU clock, and the next long one sets them apart. So a tenant takes some milliseconds from such
-//! a thread twice in that while, and not with every request.
+//! on the wall that may have been a wait for the core: it only has the next ones measured by the CPU clock,
+//! for a minute.
 
 use std::{
     collections::HashMap,
@@ -23,13 +26,17 @@ use crate::{idle::Key, meter::SHORT};
 
 /// The requests of a release are short while they take less CPU time than this on average.
 const SHORT_MICROS: u32 = 500;
+/// The requests of a tenant to a release are kept apart for so many times what one took that was long.
+const APART_FACTOR: u32 = 100;
+/// And at most for as long.
+const APART_MAX: Duration = Duration::from_mins(1);
 /// One request of so many is measured.
 const MEASURED: u32 = 16;
 /// One request moves the average by this part of its distance from it.
 const SMOOTHING: i64 = 8;
 /// No request counts for more than this.
 const SAMPLE_MAX: i64 = 2_000;
-/// How long a tenant's requests to a release are watched, or kept apart.
+/// How long whose requests were long is remembered, after the last that was.
 const REMEMBERED: Duration = Duration::from_mins(1);
 /// Tenants and releases that are remembered. With more of them at once, all requests are kept apart.
 const REMEMBERED_MAX: usize = 10_000;
@@ -41,41 +48,53 @@ pub(crate) enum Standing {
     Free,
     /// The same, and all are measured.
     Watched,
-    /// They begin on the guests' threads.
+    /// They begin where guests take turns.
     Apart,
 }
 
 /// Whose requests took long, not long ago.
 #[derive(Default)]
 pub(crate) struct Apart {
-    known: RwLock<HashMap<Key, (Standing, Instant)>>,
+    known: RwLock<HashMap<Key, Known>>,
     count: AtomicUsize,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    /// Until when they are kept apart.
+    apart_until: Instant,
+    /// When one was long, or seemed so, the last time.
+    since: Instant,
 }
 
 impl Apart {
     /// A request of this tenant to this release has ended, after so much time.
-    pub(crate) fn judge(&self, key: &Key, spent: Duration, was_measured: bool) {
+    pub(crate) fn count(&self, key: &Key, spent: Duration, was_measured: bool) {
         if spent >= SHORT {
-            self.note(
-                key,
-                if was_measured {
-                    Standing::Apart
-                } else {
-                    Standing::Watched
-                },
-            );
+            self.note(key, if was_measured { spent } else { Duration::ZERO });
         }
     }
 
-    /// Remembers how this tenant's requests to this release are treated from now on. Who is apart stays so.
-    pub(crate) fn note(&self, key: &Key, standing: Standing) {
+    /// A tick has interrupted a request of this tenant to this release. Its end will tell how long it is.
+    pub(crate) fn interrupted(&self, key: &Key) {
+        self.note(key, SHORT);
+    }
+
+    fn note(&self, key: &Key, spent: Duration) {
+        let now = Instant::now();
+        let apart_until = now + (spent * APART_FACTOR).min(APART_MAX);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = known.get_mut(key) {
-            if entry.0 != Standing::Apart || standing == Standing::Apart {
-                *entry = (standing, Instant::now());
-            }
+            entry.apart_until = entry.apart_until.max(apart_until);
+            entry.since = now;
         } else if known.len() < REMEMBERED_MAX {
-            known.insert(key.clone(), (standing, Instant::now()));
+            known.insert(
+                key.clone(),
+                Known {
+                    apart_until,
+                    since: now,
+                },
+            );
         }
         self.count.store(known.len(), Relaxed);
     }
@@ -86,11 +105,23 @@ impl Apart {
         if count == 0 {
             return Standing::Free;
         }
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        match known.get(key) {
-            Some((standing, since)) if since.elapsed() < REMEMBERED => *standing,
+        let entry = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.get(key).copied()
+        };
+        match entry {
             None if count >= REMEMBERED_MAX => Standing::Apart,
-            _ => Standing::Free,
+            None => Standing::Free,
+            Some(entry) => {
+                let now = Instant::now();
+                if entry.apart_until > now {
+                    Standing::Apart
+                } else if now - entry.since < REMEMBERED {
+                    Standing::Watched
+                } else {
+                    Standing::Free
+                }
+            }
         }
     }
 
@@ -100,13 +131,13 @@ impl Apart {
             return;
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+        known.retain(|_, entry| entry.since.elapsed() < REMEMBERED);
         self.count.store(known.len(), Relaxed);
     }
 }
 
 /// The CPU time that a release's requests take on average, over all tenants: recent ones count most.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pace {
     micros: AtomicU32,
     requests: AtomicU32,
@@ -114,12 +145,23 @@ pub(crate) struct Pace {
     look_closer: AtomicBool,
 }
 
+impl Default for Pace {
+    /// A release is not taken for short before it has shown that it is: six requests that take nothing do.
+    fn default() -> Self {
+        Self {
+            micros: AtomicU32::new(2 * SHORT_MICROS),
+            requests: AtomicU32::new(0),
+            look_closer: AtomicBool::new(false),
+        }
+    }
+}
+
 impl Pace {
     /// Whether a request that begins is to be measured by its thread's CPU clock, which costs system calls: one
-    /// in so many, and whichever follows one that seemed to take long.
+    /// in so many, whichever follows one that seemed to take long, and all while they are not short.
     pub(crate) fn measures(&self) -> bool {
         let number = self.requests.fetch_add(1, Relaxed);
-        number.is_multiple_of(MEASURED) || self.look_closer.swap(false, Relaxed)
+        number.is_multiple_of(MEASURED) || !self.is_short() || self.look_closer.swap(false, Relaxed)
     }
 
     /// Counts a request. One that was not measured may only have waited for its core: the next one will tell.
@@ -161,48 +203,80 @@ mod tests {
         let release = ReleaseId::random();
         let (a, b) = (key(&release), key(&release));
         assert_eq!(apart.standing(&a), Standing::Free);
-        apart.note(&a, Standing::Apart);
+        apart.interrupted(&a);
         assert_eq!(
             (apart.standing(&a), apart.standing(&b)),
             (Standing::Apart, Standing::Free)
         );
-        apart.judge(&a, SHORT, false);
+        apart.count(&a, SHORT, false);
         assert_eq!(apart.standing(&a), Standing::Apart, "and stays so");
     }
 
     #[test]
-    fn who_seemed_long_is_watched_and_who_is_long_under_watch_is_kept_apart() {
+    fn who_only_seemed_long_is_watched_and_who_is_long_by_the_cpu_clock_is_kept_apart() {
         let apart = Apart::default();
         let key = key(&ReleaseId::random());
-        apart.judge(&key, SHORT / 2, true);
+        apart.count(&key, SHORT / 2, true);
         assert_eq!(apart.standing(&key), Standing::Free);
-        apart.judge(&key, SHORT, false);
+        apart.count(&key, SHORT, false);
         assert_eq!(apart.standing(&key), Standing::Watched);
-        apart.judge(&key, SHORT / 2, true);
+        apart.count(&key, SHORT / 2, true);
         assert_eq!(
             apart.standing(&key),
             Standing::Watched,
             "a short one between two long ones changes nothing"
         );
-        apart.judge(&key, SHORT, true);
+        apart.count(&key, SHORT, true);
         assert_eq!(apart.standing(&key), Standing::Apart);
+    }
+
+    #[test]
+    fn the_longer_one_was_the_longer_are_its_like_kept_apart() {
+        let apart = Apart::default();
+        let key = key(&ReleaseId::random());
+        let left = || {
+            let entry = *apart.known.read().unwrap().get(&key).unwrap();
+            entry.apart_until.saturating_duration_since(entry.since)
+        };
+        apart.interrupted(&key);
+        assert_eq!(left(), SHORT * APART_FACTOR);
+        apart.count(&key, SHORT * 10, true);
+        assert_eq!(left(), SHORT * 10 * APART_FACTOR);
+        apart.count(&key, SHORT, true);
+        assert!(left() > SHORT * 9 * APART_FACTOR, "a shorter one takes nothing back");
+        apart.count(&key, APART_MAX, true);
+        assert_eq!(left(), APART_MAX);
+        // Their time is over.
+        let past = Instant::now();
+        apart.known.write().unwrap().get_mut(&key).unwrap().apart_until = past;
+        assert_eq!(apart.standing(&key), Standing::Watched);
     }
 
     #[test]
     fn when_there_are_too_many_to_remember_all_are_kept_apart() {
         let apart = Apart::default();
         let release = ReleaseId::random();
-        (0..REMEMBERED_MAX + 5).for_each(|_| apart.note(&key(&release), Standing::Watched));
+        (0..REMEMBERED_MAX + 5).for_each(|_| apart.interrupted(&key(&release)));
         assert_eq!(apart.known.read().unwrap().len(), REMEMBERED_MAX);
         assert_eq!(apart.standing(&key(&release)), Standing::Apart);
+    }
+
+    /// A release that is known to be short.
+    fn short() -> Pace {
+        let pace = Pace::default();
+        (0..6).for_each(|_| pace.count(Duration::ZERO, true));
+        assert!(pace.is_short());
+        pace
     }
 
     #[test]
     fn a_release_is_judged_by_what_its_requests_take() {
         let pace = Pace::default();
-        assert!(pace.is_short(), "until it is known otherwise");
-        pace.count(Duration::from_millis(2), true);
-        assert!(pace.is_short(), "once is no habit");
+        assert!(!pace.is_short(), "until it is known");
+        assert!((0..20).all(|_| pace.measures()), "and each of its requests tells");
+        let pace = short();
+        pace.count(Duration::from_micros(400), true);
+        assert!(pace.is_short());
         (0..100).for_each(|_| pace.count(Duration::from_millis(2), true));
         assert!(!pace.is_short());
         (0..100).for_each(|_| pace.count(Duration::from_micros(30), true));
@@ -211,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_request_that_seemed_long_is_judged_by_the_next_one() {
-        let pace = Pace::default();
+        let pace = short();
         assert!(pace.measures(), "the first");
         assert!(!pace.measures());
         (0..100).for_each(|_| pace.count(Duration::from_millis(20), false));

@@ -1,9 +1,10 @@
 //! Where guests run.
 //!
 //! A request that is likely to be short begins where it arrived (see [`Apart`]), and most end there, within
-//! microseconds. The others begin on a thread of their tenant, one of as many as there are cores, which run
-//! nothing but guests. A guest that computes for longer than two milliseconds moves to a third set of
-//! threads, where such guests take turns: so a short request never waits for more than those of a long one.
+//! microseconds. What is neither likely to be short nor known to be long begins on a thread of its tenant, one
+//! of as many as there are cores, which run nothing but guests. A guest that computes for longer than two
+//! milliseconds moves to a third set of threads, where such guests take turns, and there begins what is of its
+//! kind: so a short request never waits for more than those two milliseconds of a long one.
 //! Both sets have a lower priority: what accepts requests, the guests there, and a database on the same
 //! machine do not wait for them.
 
@@ -40,6 +41,16 @@ use crate::{
 /// goes there. Staying is worth something: its idle instances are on its own thread.
 const PATIENCE: usize = 4;
 
+/// Where guests run, a poll can last milliseconds. What comes from elsewhere (a new request, a socket, a
+/// timer) must not wait for 31 or 61 of them.
+const POLLS_IN_A_ROW: u32 = 1;
+const EVENTS_EVERY: u32 = 7;
+
+/// How long a thread rests after each turn. A lower priority only helps against threads of the same group:
+/// where the system divides a core by groups first (control groups, sessions), a group that computes without
+/// a pause kept others waiting for 120 ms at times (decision 0020).
+const REST: Duration = Duration::from_micros(50);
+
 /// What the tasks of one thread share.
 pub(crate) struct Worker {
     pub(crate) config: Arc<Config>,
@@ -48,9 +59,7 @@ pub(crate) struct Worker {
     pub(crate) ticker: Arc<Ticker>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) apart: Arc<Apart>,
-    /// Hands a request to the worker's own thread.
-    own: mpsc::WeakUnboundedSender<Request>,
-    /// Where guests go on that compute for longer than a tick.
+    /// Where guests take turns that compute for longer than a tick.
     long: Handle,
     pub(crate) idle: Idle<Instance>,
     /// Instances alive, over all threads.
@@ -85,6 +94,8 @@ impl Executor {
             .worker_threads(count)
             .thread_name("terrace-long")
             .on_thread_start(move || step_back(niceness))
+            .global_queue_interval(POLLS_IN_A_ROW)
+            .event_interval(EVENTS_EVERY)
             .enable_all()
             .build()
             .map_err(|error| Error::Start(error.to_string()))?;
@@ -99,7 +110,6 @@ impl Executor {
                 ticker: ticker.clone(),
                 turns: turns.clone(),
                 apart: apart.clone(),
-                own: sender.downgrade(),
                 long: long.handle().clone(),
                 idle: Idle::new(config.idle_max.div_ceil(count), config.idle_per_tenant_max),
                 live: live.clone(),
@@ -107,10 +117,8 @@ impl Executor {
             });
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
-                // A guest's first poll can last milliseconds. What comes from elsewhere (a new request, a
-                // socket, a timer) must not wait for 31 of them.
-                .global_queue_interval(1)
-                .event_interval(7)
+                .global_queue_interval(POLLS_IN_A_ROW)
+                .event_interval(EVENTS_EVERY)
                 .thread_name("terrace-guest-aux")
                 .build()
                 .map_err(|error| Error::Start(error.to_string()))?;
@@ -170,8 +178,13 @@ impl Executor {
         }
     }
 
-    /// To the tenant's own thread, or to the quietest one when that is busy.
+    /// To where its like take turns, or to the tenant's own thread, or to the quietest one when that is busy.
     fn hand_over(&self, job: Job) -> Result<(), Fault> {
+        if self.apart.standing(&job.key) == Standing::Apart {
+            let (_, worker) = &self.threads[self.home(&job.invocation.tenant.id)];
+            Request::new(worker.clone(), job).takes_turns();
+            return Ok(());
+        }
         let load = |at: usize| self.threads[at].1.in_flight.load(Ordering::Relaxed);
         let home = self.home(&job.invocation.tenant.id);
         let quietest = (0..self.threads.len()).min_by_key(|at| load(*at)).unwrap_or(home);
@@ -312,30 +325,38 @@ impl Request {
     async fn short(mut self, on: Thread) {
         let next = std::future::poll_fn(|context| {
             if on == Thread::Shared && self.worker.apart.standing(&self.key) == Standing::Apart {
-                return Poll::Ready(Some(Thread::Guests));
+                return Poll::Ready(Progress::Waits);
             }
             match self.poll(context) {
-                Progress::Ended => Poll::Ready(None),
-                Progress::Computes => Poll::Ready(Some(Thread::Long)),
                 Progress::Waits => Poll::Pending,
+                progress => Poll::Ready(progress),
             }
         });
         match next.await {
-            Some(Thread::Long) => self.long(),
-            Some(_) => {
-                // Without its thread the engine is gone, and the request with it.
-                if let Some(own) = self.worker.own.upgrade() {
-                    drop(own.send(self));
-                }
-            }
-            None => {}
+            Progress::Ended => {}
+            Progress::Waits => self.takes_turns(),
+            Progress::Computes => self.long(),
         }
     }
 
     /// A tick has interrupted it: it goes on elsewhere, and the next ones of its kind begin elsewhere.
     fn long(self) {
-        self.worker.apart.note(&self.key, Standing::Apart);
-        self.worker.long.spawn(self.run);
+        self.worker.apart.interrupted(&self.key);
+        self.takes_turns();
+    }
+
+    /// It goes on where guests take turns.
+    fn takes_turns(mut self) {
+        let long = self.worker.long.clone();
+        let run = std::future::poll_fn(move |context| match self.poll(context) {
+            Progress::Ended => Poll::Ready(()),
+            Progress::Waits => Poll::Pending,
+            Progress::Computes => {
+                std::thread::sleep(REST);
+                Poll::Pending
+            }
+        });
+        long.spawn(run);
     }
 }
 
@@ -346,8 +367,6 @@ enum Thread {
     Shared,
     /// Guests alone.
     Guests,
-    /// Guests that take turns.
-    Long,
 }
 
 impl Drop for Executor {

@@ -154,7 +154,9 @@ impl Job {
         meter.begin(release.limits().cpu(), is_measured);
         let ended = {
             let work = async {
-                if worker.turns.is_waiting(&key.0) {
+                // Whose requests compute begins with a turn, too: else each new one would compute a tick before
+                // anybody else's turn.
+                if standing == Standing::Apart || worker.turns.is_waiting(&key.0) {
                     meter.hold(worker.turns.clone().take(key.0.clone()).await);
                 }
                 let instance = match &mut instance {
@@ -180,7 +182,7 @@ impl Job {
 
         let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
         let spent = meter.spent();
-        worker.apart.judge(&key, spent, is_measured);
+        worker.apart.count(&key, spent, is_measured);
         if standing != Standing::Apart {
             // Who is known by name does not count against the others.
             release.pace.count(spent, is_measured);

@@ -67,7 +67,7 @@ impl Hold {
         if !inner.held().insert(what.to_owned()) {
             return Err(busy());
         }
-        let hold = Self {
+        let mut hold = Self {
             inner: inner.clone(),
             what: Some(what.to_owned()),
         };
@@ -82,7 +82,13 @@ impl Hold {
             .await?;
         let is_taken: bool = row.try_get(0)?;
         drop(client);
-        if is_taken { Ok(hold) } else { Err(busy()) }
+        if is_taken {
+            return Ok(hold);
+        }
+        // Somebody else's: nothing is to be let go of in the database.
+        hold.what = None;
+        inner.held().remove(what);
+        Err(busy())
     }
 
     pub(crate) async fn release(mut self) {

@@ -103,19 +103,18 @@ async fn an_operation_waits_for_one_that_is_done_and_about_to_let_go() {
         .batch_execute(&format!("SELECT pg_advisory_lock({right})"))
         .await
         .unwrap();
-    let lets_go = async {
-        let has_tried = "SELECT count(*) FROM pg_stat_activity
-             WHERE pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'";
-        while world.count(has_tried).await == 0 {
-            tokio::task::yield_now().await;
-        }
-        finisher
-            .batch_execute(&format!("SELECT pg_advisory_unlock({right})"))
-            .await
-            .unwrap();
-    };
-    let (suspended, ()) = tokio::join!(world.directory.suspend_tenant(&id, "Olga"), lets_go);
-    suspended.unwrap();
+    let (directory, tenant) = (world.directory.clone(), id.clone());
+    let suspension = tokio::spawn(async move { directory.suspend_tenant(&tenant, "Olga").await });
+    let has_tried = "SELECT count(*) FROM pg_stat_activity
+         WHERE pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'";
+    while world.count(has_tried).await == 0 {
+        assert!(!suspension.is_finished(), "it did not ask");
+    }
+    finisher
+        .batch_execute(&format!("SELECT pg_advisory_unlock({right})"))
+        .await
+        .unwrap();
+    suspension.await.unwrap().unwrap();
     // Who holds it for long and says nothing is not waited for.
     finisher
         .batch_execute(&format!("SELECT pg_advisory_lock({right})"))

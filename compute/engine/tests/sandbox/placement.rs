@@ -1,0 +1,92 @@
+//! Where guests run: by what their kind has taken before.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use super::*;
+
+const SHORT: &str = "(call $panic) (call $answer (local.get $outparam))";
+const LONG: &str = "(call $panic) (loop $again (br $again))";
+
+/// The host interface of these tests, whose `panic` only writes down the thread that it is called on.
+#[derive(Default)]
+struct Place(Mutex<String>);
+
+impl Place {
+    fn last(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Witness(Arc<Place>);
+
+impl Capability for Witness {
+    fn name(&self) -> &'static str {
+        "test-host"
+    }
+
+    fn interfaces(&self) -> &'static [&'static str] {
+        &["terrace:test/host"]
+    }
+
+    fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+        let mut instance = linker.instance("terrace:test/host")?;
+        instance.func_wrap("wait", |_, (): ()| Ok(()))?;
+        let place = self.0.clone();
+        instance.func_wrap("panic", move |_, (): ()| {
+            *place.0.lock().unwrap_or_else(PoisonError::into_inner) = here();
+            Ok(())
+        })
+    }
+}
+
+fn here() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
+}
+
+fn watched() -> (Engine, Arc<Place>) {
+    let place = Arc::new(Place::default());
+    let config = Config {
+        threads: 1,
+        ..Config::default()
+    };
+    (
+        Engine::new(config, vec![Arc::new(Witness(place.clone()))]).unwrap(),
+        place,
+    )
+}
+
+#[tokio::test]
+async fn a_release_runs_where_its_requests_arrive_once_they_have_been_short() {
+    let (engine, place) = watched();
+    let release = engine.load(spec(SHORT)).await.unwrap();
+    let acme = tenant();
+    assert!(ask(&engine, &release, &acme).await.is_ok());
+    assert_eq!(place.last(), "terrace-guest-0", "nothing is known of it");
+    let mut asked = 1;
+    while place.last() != here() {
+        asked += 1;
+        assert!(asked < 1_000, "it is never taken for short");
+        assert!(ask(&engine, &release, &acme).await.is_ok());
+    }
+    assert!(asked > 3, "{asked}: one short request says little");
+}
+
+#[tokio::test]
+async fn who_computes_begins_where_such_guests_take_turns_and_nobody_else_does() {
+    let (engine, place) = watched();
+    let limits = Limits {
+        cpu_ms: 10,
+        ..Limits::default()
+    };
+    let release = engine.load(ReleaseSpec { limits, ..spec(LONG) }).await.unwrap();
+    let (attacker, other) = (tenant(), tenant());
+    assert_eq!(ask(&engine, &release, &attacker).await, Err(Fault::CpuLimit));
+    assert_eq!(place.last(), "terrace-guest-0");
+    assert_eq!(ask(&engine, &release, &attacker).await, Err(Fault::CpuLimit));
+    assert_eq!(place.last(), "terrace-long");
+    assert_eq!(ask(&engine, &release, &other).await, Err(Fault::CpuLimit));
+    assert_eq!(place.last(), "terrace-guest-0", "another tenant is not judged by it");
+}
