@@ -3,7 +3,7 @@
 //! Handing a request to another thread and its answer back costs more than a short guest does. So a guest
 //! that is likely to be short is polled at once by whoever has its request. If a tick interrupts it all the
 //! same, it goes on elsewhere, and the requests of this tenant to this release are kept apart: they begin
-//! where guests that compute take turns.
+//! on the guests' threads, or where guests that compute take turns when it was five times as long.
 //!
 //! They are kept apart for a hundred times what the long one took. So a tenant takes a hundredth of such a
 //! thread for its long requests, however it mixes them with short ones; and one whose request was slow once
@@ -30,6 +30,8 @@ const SHORT_MICROS: u32 = 500;
 const APART_FACTOR: u32 = 100;
 /// And at most for as long.
 const APART_MAX: Duration = Duration::from_mins(1);
+/// After one that took this, they take turns from their beginning.
+const COMPUTES: Duration = Duration::from_millis(10);
 /// One request of so many is measured.
 const MEASURED: u32 = 16;
 /// One request moves the average by this part of its distance from it.
@@ -48,8 +50,10 @@ pub(crate) enum Standing {
     Free,
     /// The same, and all are measured.
     Watched,
-    /// They begin where guests take turns.
+    /// They begin on the guests' threads.
     Apart,
+    /// They begin where guests take turns.
+    Computes,
 }
 
 /// Whose requests took long, not long ago.
@@ -63,6 +67,8 @@ pub(crate) struct Apart {
 struct Known {
     /// Until when they are kept apart.
     apart_until: Instant,
+    /// Until when they take turns from their beginning.
+    turns_until: Instant,
     /// When one was long, or seemed so, the last time.
     since: Instant,
 }
@@ -71,30 +77,40 @@ impl Apart {
     /// A request of this tenant to this release has ended, after so much time.
     pub(crate) fn count(&self, key: &Key, spent: Duration, was_measured: bool) {
         if spent >= SHORT {
-            self.note(key, if was_measured { spent } else { Duration::ZERO });
+            if was_measured {
+                self.computes(key, spent);
+            } else {
+                self.watch(key);
+            }
         }
     }
 
-    /// A tick has interrupted a request of this tenant to this release. Its end will tell how long it is.
-    pub(crate) fn interrupted(&self, key: &Key) {
-        self.note(key, SHORT);
+    /// A request of this tenant to this release was found to compute, and has spent so much until now.
+    pub(crate) fn computes(&self, key: &Key, spent: Duration) {
+        self.note(key, spent.max(SHORT));
+    }
+
+    /// A request of this tenant to this release took long, or waited for its core: the next ones will tell.
+    pub(crate) fn watch(&self, key: &Key) {
+        self.note(key, Duration::ZERO);
     }
 
     fn note(&self, key: &Key, spent: Duration) {
         let now = Instant::now();
         let apart_until = now + (spent * APART_FACTOR).min(APART_MAX);
+        let turns_until = if spent >= COMPUTES { apart_until } else { now };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = known.get_mut(key) {
             entry.apart_until = entry.apart_until.max(apart_until);
+            entry.turns_until = entry.turns_until.max(turns_until);
             entry.since = now;
         } else if known.len() < REMEMBERED_MAX {
-            known.insert(
-                key.clone(),
-                Known {
-                    apart_until,
-                    since: now,
-                },
-            );
+            let entry = Known {
+                apart_until,
+                turns_until,
+                since: now,
+            };
+            known.insert(key.clone(), entry);
         }
         self.count.store(known.len(), Relaxed);
     }
@@ -114,7 +130,9 @@ impl Apart {
             None => Standing::Free,
             Some(entry) => {
                 let now = Instant::now();
-                if entry.apart_until > now {
+                if entry.turns_until > now {
+                    Standing::Computes
+                } else if entry.apart_until > now {
                     Standing::Apart
                 } else if now - entry.since < REMEMBERED {
                     Standing::Watched
@@ -203,7 +221,7 @@ mod tests {
         let release = ReleaseId::random();
         let (a, b) = (key(&release), key(&release));
         assert_eq!(apart.standing(&a), Standing::Free);
-        apart.interrupted(&a);
+        apart.computes(&a, SHORT);
         assert_eq!(
             (apart.standing(&a), apart.standing(&b)),
             (Standing::Apart, Standing::Free)
@@ -238,8 +256,9 @@ mod tests {
             let entry = *apart.known.read().unwrap().get(&key).unwrap();
             entry.apart_until.saturating_duration_since(entry.since)
         };
-        apart.interrupted(&key);
+        apart.computes(&key, SHORT);
         assert_eq!(left(), SHORT * APART_FACTOR);
+        assert_eq!(apart.standing(&key), Standing::Apart);
         apart.count(&key, SHORT * 10, true);
         assert_eq!(left(), SHORT * 10 * APART_FACTOR);
         apart.count(&key, SHORT, true);
@@ -248,7 +267,12 @@ mod tests {
         assert_eq!(left(), APART_MAX);
         // Their time is over.
         let past = Instant::now();
-        apart.known.write().unwrap().get_mut(&key).unwrap().apart_until = past;
+        assert_eq!(apart.standing(&key), Standing::Computes, "one was very long");
+        {
+            let mut known = apart.known.write().unwrap();
+            let entry = known.get_mut(&key).unwrap();
+            (entry.apart_until, entry.turns_until) = (past, past);
+        }
         assert_eq!(apart.standing(&key), Standing::Watched);
     }
 
@@ -256,7 +280,7 @@ mod tests {
     fn when_there_are_too_many_to_remember_all_are_kept_apart() {
         let apart = Apart::default();
         let release = ReleaseId::random();
-        (0..REMEMBERED_MAX + 5).for_each(|_| apart.interrupted(&key(&release)));
+        (0..REMEMBERED_MAX + 5).for_each(|_| apart.computes(&key(&release), SHORT));
         assert_eq!(apart.known.read().unwrap().len(), REMEMBERED_MAX);
         assert_eq!(apart.standing(&key(&release)), Standing::Apart);
     }

@@ -3,8 +3,9 @@
 //! A request that is likely to be short begins where it arrived (see [`Apart`]), and most end there, within
 //! microseconds. What is neither likely to be short nor known to be long begins on a thread of its tenant, one
 //! of as many as there are cores, which run nothing but guests. A guest that computes for longer than two
-//! milliseconds moves to a third set of threads, where such guests take turns, and there begins what is of its
-//! kind: so a short request never waits for more than those two milliseconds of a long one.
+//! milliseconds moves to a third set of threads, where such guests take turns; and where one took more than
+//! ten, there begins what is of its kind. So a request never waits for more than two milliseconds of a long one,
+//! unless it is of that kind itself.
 //! Both sets have a lower priority: what accepts requests, the guests there, and a database on the same
 //! machine do not wait for them.
 
@@ -31,7 +32,7 @@ use crate::{
     apart::{Apart, Standing},
     idle::{Idle, Key},
     instance::Instance,
-    meter::{Meter, take_ticked},
+    meter::{Meter, SHORT, take_computed},
     task::{self, Job},
     ticker::Ticker,
     turns::Turns,
@@ -42,9 +43,10 @@ use crate::{
 const PATIENCE: usize = 4;
 
 /// Where guests run, a poll can last milliseconds. What comes from elsewhere (a new request, a socket, a
-/// timer) must not wait for 31 or 61 of them.
+/// timer) must not wait for 31 or 61 of them. Where they take turns, each poll may be a long one.
 const POLLS_IN_A_ROW: u32 = 1;
 const EVENTS_EVERY: u32 = 7;
+const EVENTS_EVERY_LONG: u32 = 1;
 
 /// How long a thread rests after each turn. A lower priority only helps against threads of the same group:
 /// where the system divides a core by groups first (control groups, sessions), a group that computes without
@@ -65,6 +67,8 @@ pub(crate) struct Worker {
     /// Instances alive, over all threads.
     pub(crate) live: Arc<AtomicUsize>,
     in_flight: AtomicUsize,
+    /// Of those, the ones that are on this thread.
+    load: AtomicUsize,
 }
 
 /// All guest threads.
@@ -95,7 +99,7 @@ impl Executor {
             .thread_name("terrace-long")
             .on_thread_start(move || step_back(niceness))
             .global_queue_interval(POLLS_IN_A_ROW)
-            .event_interval(EVENTS_EVERY)
+            .event_interval(EVENTS_EVERY_LONG)
             .enable_all()
             .build()
             .map_err(|error| Error::Start(error.to_string()))?;
@@ -114,6 +118,7 @@ impl Executor {
                 idle: Idle::new(config.idle_max.div_ceil(count), config.idle_per_tenant_max),
                 live: live.clone(),
                 in_flight: AtomicUsize::new(0),
+                load: AtomicUsize::new(0),
             });
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -163,7 +168,9 @@ impl Executor {
 
     fn begins_here(&self, job: &Job) -> bool {
         // One service's call of another stays off its caller's stack, and out of its CPU time.
-        job.invocation.depth == 0 && job.release.pace.is_short() && self.apart.standing(&job.key) != Standing::Apart
+        job.invocation.depth == 0
+            && job.release.pace.is_short()
+            && matches!(self.apart.standing(&job.key), Standing::Free | Standing::Watched)
     }
 
     /// Polls a request once. If that is not enough for it, it becomes a task of its own.
@@ -173,19 +180,19 @@ impl Executor {
         let progress = std::future::poll_fn(|context| Poll::Ready(request.poll(context))).await;
         match progress {
             Progress::Ended => {}
-            Progress::Waits => drop(tokio::spawn(request.short(Thread::Shared))),
-            Progress::Computes => request.long(),
+            Progress::Waits => drop(tokio::spawn(request.short())),
+            Progress::Computes => request.takes_turns(),
         }
     }
 
     /// To where its like take turns, or to the tenant's own thread, or to the quietest one when that is busy.
     fn hand_over(&self, job: Job) -> Result<(), Fault> {
-        if self.apart.standing(&job.key) == Standing::Apart {
+        if self.apart.standing(&job.key) == Standing::Computes {
             let (_, worker) = &self.threads[self.home(&job.invocation.tenant.id)];
             Request::new(worker.clone(), job).takes_turns();
             return Ok(());
         }
-        let load = |at: usize| self.threads[at].1.in_flight.load(Ordering::Relaxed);
+        let load = |at: usize| self.threads[at].1.load.load(Ordering::Relaxed);
         let home = self.home(&job.invocation.tenant.id);
         let quietest = (0..self.threads.len()).min_by_key(|at| load(*at)).unwrap_or(home);
         let at = if load(home) > load(quietest) + PATIENCE {
@@ -195,7 +202,8 @@ impl Executor {
         };
         // It fails when the thread ended: it was the runtime itself that panicked.
         let (sender, worker) = &self.threads[at];
-        let request = Request::new(worker.clone(), job);
+        let mut request = Request::new(worker.clone(), job);
+        request.load = Some(Load::on(worker.clone()));
         sender.send(request).map_err(|_| Fault::Internal)
     }
 
@@ -260,7 +268,7 @@ async fn work(mut requests: mpsc::UnboundedReceiver<Request>, worker: Arc<Worker
     loop {
         tokio::select! {
             request = requests.recv() => match request {
-                Some(request) => drop(tokio::spawn(request.short(Thread::Guests))),
+                Some(request) => drop(tokio::spawn(request.short())),
                 None => return,
             },
             _ = sweep.tick() => {
@@ -286,13 +294,15 @@ struct Request {
     key: Key,
     worker: Arc<Worker>,
     run: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// While it is on a thread of guests.
+    load: Option<Load>,
 }
 
 /// How far one poll brought a request.
 enum Progress {
     Ended,
     Waits,
-    /// A tick interrupted it.
+    /// It was found to compute: it goes on elsewhere, and the next ones of its kind begin elsewhere.
     Computes,
 }
 
@@ -308,45 +318,55 @@ impl Request {
                 drop(count);
             }
         });
-        Self { key, worker, run }
+        Self {
+            key,
+            worker,
+            run,
+            load: None,
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Progress {
-        take_ticked();
-        match self.run.as_mut().poll(context) {
-            Poll::Ready(()) => Progress::Ended,
-            Poll::Pending if take_ticked() => Progress::Computes,
-            Poll::Pending => Progress::Waits,
+        take_computed();
+        let began = Instant::now();
+        let poll = self.run.as_mut().poll(context);
+        match (poll, take_computed()) {
+            (Poll::Ready(()), _) => Progress::Ended,
+            (Poll::Pending, Some(spent)) => {
+                self.worker.apart.computes(&self.key, spent);
+                Progress::Computes
+            }
+            (Poll::Pending, None) => {
+                // Its end would tell too, but may be far.
+                if began.elapsed() >= SHORT {
+                    self.worker.apart.watch(&self.key);
+                }
+                Progress::Waits
+            }
         }
     }
 
-    /// Runs it until its end, or until a tick has interrupted it. On a thread that does other things too it is
-    /// not polled any more once its like are kept apart: many that wait may wake at the same moment.
-    async fn short(mut self, on: Thread) {
-        let next = std::future::poll_fn(|context| {
-            if on == Thread::Shared && self.worker.apart.standing(&self.key) == Standing::Apart {
-                return Poll::Ready(Progress::Waits);
+    /// Runs it until its end, or until it computes. It is not polled any more once its like take turns: many that
+    /// wait may wake at the same moment.
+    async fn short(mut self) {
+        let computes = std::future::poll_fn(|context| {
+            if self.worker.apart.standing(&self.key) == Standing::Computes {
+                return Poll::Ready(true);
             }
             match self.poll(context) {
+                Progress::Ended => Poll::Ready(false),
                 Progress::Waits => Poll::Pending,
-                progress => Poll::Ready(progress),
+                Progress::Computes => Poll::Ready(true),
             }
         });
-        match next.await {
-            Progress::Ended => {}
-            Progress::Waits => self.takes_turns(),
-            Progress::Computes => self.long(),
+        if computes.await {
+            self.takes_turns();
         }
-    }
-
-    /// A tick has interrupted it: it goes on elsewhere, and the next ones of its kind begin elsewhere.
-    fn long(self) {
-        self.worker.apart.interrupted(&self.key);
-        self.takes_turns();
     }
 
     /// It goes on where guests take turns.
     fn takes_turns(mut self) {
+        self.load = None;
         let long = self.worker.long.clone();
         let run = std::future::poll_fn(move |context| match self.poll(context) {
             Progress::Ended => Poll::Ready(()),
@@ -358,15 +378,6 @@ impl Request {
         });
         long.spawn(run);
     }
-}
-
-/// What runs on a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thread {
-    /// Everything: connections, timers, short guests.
-    Shared,
-    /// Guests alone.
-    Guests,
 }
 
 impl Drop for Executor {
@@ -384,5 +395,21 @@ struct InFlight(Arc<Worker>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a request among those of a thread.
+struct Load(Arc<Worker>);
+
+impl Load {
+    fn on(worker: Arc<Worker>) -> Self {
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        Self(worker)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.load.fetch_sub(1, Ordering::Relaxed);
     }
 }

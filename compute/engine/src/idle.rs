@@ -12,7 +12,7 @@ use terrace_ground_ids::{ReleaseId, TenantId};
 pub(crate) type Key = (TenantId, ReleaseId);
 
 /// The idle instances of one thread, or of two: of one that runs guests alone and of one where requests
-/// arrive. Others take the lock for figures only.
+/// arrive; and of the tenants at home there, where guests take turns. Others take the lock for figures only.
 pub(crate) struct Idle<T> {
     state: Mutex<State<T>>,
     max: usize,

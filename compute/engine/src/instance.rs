@@ -1,10 +1,13 @@
 //! One live instance: a store and the component in it. It belongs to one tenant for life.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -110,10 +113,16 @@ impl Instance {
                 Ok(UpdateDeadline::YieldCustom(
                     1,
                     Box::pin(async move {
-                        // tokio's own yield lets timers and sockets have their say before this task
-                        // is polled again.
-                        tokio::task::yield_now().await;
-                        let turn = turns.take(tenant).await;
+                        let mut take = pin!(turns.take(tenant));
+                        // It stands in the queue before its own turn ends. With a turn at once it still lets
+                        // others run: tokio's own yield lets timers and sockets have their say.
+                        let turn = match poll_fn(|context| Poll::Ready(take.as_mut().poll(context))).await {
+                            Poll::Ready(turn) => {
+                                tokio::task::yield_now().await;
+                                turn
+                            }
+                            Poll::Pending => take.await,
+                        };
                         meter.hold(turn);
                     }),
                 ))

@@ -25,13 +25,14 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::turns::Turn;
 
 thread_local! {
-    /// Whether a tick has interrupted the guest that this thread runs, since somebody asked.
-    static TICKED: Cell<bool> = const { Cell::new(false) };
+    /// What a guest of this thread had spent when it was found to compute, since somebody asked.
+    static COMPUTED: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
-/// Whether a tick has interrupted a guest on this thread since the last time that this was asked.
-pub(crate) fn take_ticked() -> bool {
-    TICKED.replace(false)
+/// Whether a guest on this thread was found to compute since the last time that this was asked, because a tick
+/// interrupted it or because its poll was long; and what its request had spent by then.
+pub(crate) fn take_computed() -> Option<Duration> {
+    COMPUTED.take()
 }
 
 /// The most that the wall's clock can charge to a poll before its first tick. Ticks are a millisecond
@@ -135,7 +136,7 @@ impl Meter {
         if nanos(spent).saturating_sub(self.took_over.load(Relaxed)) < nanos(COMPUTES) {
             return Ticked::GoesOn;
         }
-        TICKED.set(true);
+        COMPUTED.set(Some(spent));
         if self.spent() < Duration::from_nanos(self.budget.load(Relaxed)) {
             return Ticked::Yields;
         }
@@ -161,7 +162,12 @@ impl Meter {
             self.poll_began.store(self.now(), Relaxed);
             let result = future.as_mut().poll(context);
             let began = self.poll_began.swap(IDLE, Relaxed);
-            self.spent.fetch_add(self.now().saturating_sub(began), Relaxed);
+            let took = self.now().saturating_sub(began);
+            let spent = self.spent.fetch_add(took, Relaxed) + took;
+            if self.by_cpu.load(Relaxed) && took >= nanos(SHORT) {
+                // What no tick can interrupt, and then a wait.
+                COMPUTED.set(Some(Duration::from_nanos(spent)));
+            }
             drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner).take());
             result
         })
@@ -231,7 +237,22 @@ mod tests {
             "{:?}",
             meter.spent()
         );
-        assert!(!take_ticked(), "it is not taken for a long one");
+        assert_eq!(take_computed(), None, "it is not taken for a long one");
+    }
+
+    #[tokio::test]
+    async fn what_no_tick_sees_is_found_when_its_poll_ends() {
+        let meter = Meter::new();
+        meter.begin(Duration::from_secs(1), true);
+        let work = std::pin::pin!(meter.charge(async {
+            while meter.spent() < SHORT + SHORT / 2 {}
+            std::future::pending::<()>().await;
+        }));
+        assert!(futures_util::FutureExt::now_or_never(work).is_none());
+        assert!(take_computed().is_some_and(|spent| spent >= SHORT));
+        let work = std::pin::pin!(meter.charge(std::future::pending::<()>()));
+        assert!(futures_util::FutureExt::now_or_never(work).is_none());
+        assert_eq!(take_computed(), None, "it only waits now");
     }
 
     #[tokio::test]
@@ -239,7 +260,7 @@ mod tests {
         let meter = Meter::new();
         meter.begin(Duration::from_millis(100), false);
         assert_eq!(compute(&meter, Duration::from_secs(10)).await, Ticked::Yields);
-        assert!(take_ticked());
+        assert!(take_computed().is_some_and(|spent| spent >= SHORT));
         let before = meter.spent();
         // As if the system had given the core to another process in the middle of a poll.
         meter

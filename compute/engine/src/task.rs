@@ -156,7 +156,7 @@ impl Job {
             let work = async {
                 // Whose requests compute begins with a turn, too: else each new one would compute a tick before
                 // anybody else's turn.
-                if standing == Standing::Apart || worker.turns.is_waiting(&key.0) {
+                if standing == Standing::Computes || worker.turns.is_waiting(&key.0) {
                     meter.hold(worker.turns.clone().take(key.0.clone()).await);
                 }
                 let instance = match &mut instance {
@@ -183,7 +183,7 @@ impl Job {
         let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
         let spent = meter.spent();
         worker.apart.count(&key, spent, is_measured);
-        if standing != Standing::Apart {
+        if matches!(standing, Standing::Free | Standing::Watched) {
             // Who is known by name does not count against the others.
             release.pace.count(spent, is_measured);
         }

@@ -66,9 +66,10 @@ async fn a_release_runs_where_its_requests_arrive_once_they_have_been_short() {
     assert!(ask(&engine, &release, &acme).await.is_ok());
     assert_eq!(place.last(), "terrace-guest-0", "nothing is known of it");
     let mut asked = 1;
+    let patience = Instant::now() + Duration::from_secs(30);
     while place.last() != here() {
         asked += 1;
-        assert!(asked < 1_000, "it is never taken for short");
+        assert!(Instant::now() < patience, "it is never taken for short");
         assert!(ask(&engine, &release, &acme).await.is_ok());
     }
     assert!(asked > 3, "{asked}: one short request says little");
@@ -78,7 +79,7 @@ async fn a_release_runs_where_its_requests_arrive_once_they_have_been_short() {
 async fn who_computes_begins_where_such_guests_take_turns_and_nobody_else_does() {
     let (engine, place) = watched();
     let limits = Limits {
-        cpu_ms: 10,
+        cpu_ms: 20,
         ..Limits::default()
     };
     let release = engine.load(ReleaseSpec { limits, ..spec(LONG) }).await.unwrap();

@@ -18,8 +18,7 @@ impl Directory {
 
     pub(super) async fn leave_source(&self, operation: &Operation, ends: &Ends) -> Result<Option<Step>, Error> {
         ends.unpublish().await?;
-        let removed = remove_from(&ends.source, &ends.tenant).await?;
-        // Before the end is written down: once it is, whoever asks finds nothing of the move.
+        // Before the end is written down: whoever then asks finds nothing of the move.
         ends.target
             .get()
             .await?
@@ -28,6 +27,7 @@ impl Directory {
                 &[&ends.tenant.as_str()],
             )
             .await?;
+        let removed = remove_from(&ends.source, &ends.tenant).await?;
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
         lane::leave(&transaction, &ends.input.from_lane).await?;

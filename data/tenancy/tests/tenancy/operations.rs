@@ -106,7 +106,7 @@ async fn an_operation_waits_for_one_that_is_done_and_about_to_let_go() {
     let (directory, tenant) = (world.directory.clone(), id.clone());
     let suspension = tokio::spawn(async move { directory.suspend_tenant(&tenant, "Olga").await });
     let has_tried = "SELECT count(*) FROM pg_stat_activity
-         WHERE pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'";
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'SELECT pg_try_advisory_lock%'";
     while world.count(has_tried).await == 0 {
         assert!(!suspension.is_finished(), "it did not ask");
     }
