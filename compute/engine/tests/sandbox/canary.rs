@@ -32,7 +32,7 @@ fn narrow(keep_resident_kib: usize) -> Engine {
         keep_resident_kib,
         ..Config::default()
     };
-    Engine::new(config, vec![Arc::new(TestHost)]).unwrap()
+    Engine::new(config, vec![Arc::new(TestHost::default())]).unwrap()
 }
 
 #[tokio::test]

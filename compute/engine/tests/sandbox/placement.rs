@@ -10,7 +10,7 @@ use super::*;
 const SHORT: &str = "(call $panic) (call $answer (local.get $outparam))";
 const LONG: &str = "(call $panic) (loop $again (br $again))";
 
-/// The host interface of these tests, whose `panic` only writes down the thread that it is called on.
+/// Where a guest called the host's `panic` the last time, which only writes that down.
 #[derive(Default)]
 struct Place(Mutex<String>);
 
@@ -20,42 +20,21 @@ impl Place {
     }
 }
 
-struct Witness(Arc<Place>);
-
-impl Capability for Witness {
-    fn name(&self) -> &'static str {
-        "test-host"
-    }
-
-    fn interfaces(&self) -> &'static [&'static str] {
-        &["terrace:test/host"]
-    }
-
-    fn link(&self, linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-        let mut instance = linker.instance("terrace:test/host")?;
-        instance.func_wrap("wait", |_, (): ()| Ok(()))?;
-        let place = self.0.clone();
-        instance.func_wrap("panic", move |_, (): ()| {
-            *place.0.lock().unwrap_or_else(PoisonError::into_inner) = here();
-            Ok(())
-        })
-    }
-}
-
 fn here() -> String {
     thread::current().name().unwrap_or_default().to_owned()
 }
 
 fn watched() -> (Engine, Arc<Place>) {
     let place = Arc::new(Place::default());
+    let seen = place.clone();
+    let witness = TestHost(Arc::new(move || {
+        *seen.0.lock().unwrap_or_else(PoisonError::into_inner) = here();
+    }));
     let config = Config {
         threads: 1,
         ..Config::default()
     };
-    (
-        Engine::new(config, vec![Arc::new(Witness(place.clone()))]).unwrap(),
-        place,
-    )
+    (Engine::new(config, vec![Arc::new(witness)]).unwrap(), place)
 }
 
 #[tokio::test]
