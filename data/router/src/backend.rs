@@ -22,6 +22,7 @@ use bytes::BytesMut;
 use lru::LruCache;
 use postgres_protocol::message::frontend::{self, BindError};
 use terrace_data_guard::{Kind, Verdict};
+use terrace_ground_ids::TenantId;
 use tokio::io::AsyncWriteExt;
 
 pub(crate) use savepoint::Mark;
@@ -80,6 +81,7 @@ pub(crate) struct Backend {
     pub(crate) state: State,
     /// The route that was served last: its catalogue entries and plans are warm here.
     last_route: u64,
+    last_tenant: Option<TenantId>,
     pub(crate) idle_since: Instant,
     /// Writes to the socket. One flight is one, unless it is larger than the socket's buffer.
     pub(crate) writes: u64,
@@ -115,6 +117,7 @@ impl Backend {
             cancel,
             state: State::Idle,
             last_route: 0,
+            last_tenant: None,
             idle_since: now,
             writes: 0,
             must_retire: false,
@@ -145,10 +148,16 @@ impl Backend {
     pub(crate) fn take_up(&mut self, route: &Route) -> bool {
         let process = self.process.as_mut();
         let is_fit = process.is_none_or(|process| process.take_up(&route.turnstile));
-        if is_fit {
+        if is_fit && self.last_route != route.number {
             self.last_route = route.number;
+            self.last_tenant = Some(route.principal.tenant.clone());
         }
         is_fit
+    }
+
+    /// Whether this tenant was served last.
+    pub(crate) fn served_last(&self, tenant: &TenantId) -> bool {
+        self.last_tenant.as_ref() == Some(tenant)
     }
 
     /// The route that was served last.

@@ -11,7 +11,7 @@ use crate::{
     Error, Result,
     backend::State,
     flight::Failure,
-    pool::Lease,
+    lease::Lease,
     route::Route,
     router::{Inner, LOOK_FIRST, export_timeout_ms, is_elsewhere, settle, within},
     turnstile::Turn,

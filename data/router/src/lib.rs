@@ -16,6 +16,7 @@ mod connect;
 mod error;
 mod export;
 mod flight;
+mod lease;
 mod placement;
 mod pool;
 mod process;

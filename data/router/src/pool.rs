@@ -1,7 +1,17 @@
-//! The connections of one lane, and the lease of one of them.
+//! The connections of one lane.
+//!
+//! Opening a connection is the most expensive thing that a request can ask of the database: a process, a
+//! password, a catalogue to read. When many requests meet for a moment, most of them are served sooner by
+//! connections that come back than by new ones, and opening one for each would keep the machine busy just when
+//! it has too much to do. So for each tenant one is opened at a time, and a connection that comes back goes to
+//! one who waits, first to its own tenant's.
+//!
+//! A tenant that has a connection already, or whose statements compute for long, takes none that served another one
+//! a moment ago, while it may open one: else who asks for many at once, and keeps them, would have those of all
+//! tenants that are busy now, and they would wait for new ones.
 
 use std::{
-    ops::{Deref, DerefMut},
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -9,27 +19,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use terrace_ground_ids::TenantId;
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::{Semaphore, oneshot},
 };
 
-use crate::{
-    Config, Error, Lane,
-    backend::{Backend, State},
-    connect,
-    route::Route,
-};
+use crate::{Config, Error, Lane, backend::Backend, connect, lease::Lease, route::Route};
 
-/// How long a dropped transaction may take to roll back before its connection is destroyed.
-const ROLLBACK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection is left to the tenant that it served last, by others that have one.
+const WARM: Duration = Duration::from_secs(1);
 
 /// The connections of one lane.
 pub(crate) struct LanePool {
     pub(crate) lane: Arc<Lane>,
     pub(crate) config: Arc<Config>,
-    idle: Mutex<Vec<Backend>>,
+    /// Where connections are opened and closed. A socket hears of its data from the runtime that it was opened
+    /// in, for life; whoever needs one may be on a thread where guests compute.
+    pub(crate) runtime: Handle,
+    stock: Mutex<Stock>,
     permits: Arc<Semaphore>,
     connections_max: usize,
     /// Which of several places accepted writes last.
@@ -39,13 +47,54 @@ pub(crate) struct LanePool {
     pub(crate) flights: AtomicU64,
 }
 
+/// What there is, and who waits for it.
+#[derive(Default)]
+struct Stock {
+    idle: Vec<Backend>,
+    /// In the order of asking.
+    waiting: VecDeque<Waiting>,
+    /// Connections that are there: idle, leased, being settled, being opened.
+    total: usize,
+    /// For whom one is being opened.
+    opening: Vec<TenantId>,
+    /// How often somebody began to wait.
+    asked: u64,
+}
+
+impl Stock {
+    /// The first that waits of this tenant, or the first of all.
+    fn first_of(&self, tenant: &TenantId) -> Option<(usize, Arc<Route>)> {
+        let of_tenant = self.waiting.iter().position(|waiting| waiting.tenant() == tenant);
+        let index = of_tenant.unwrap_or(0);
+        self.waiting
+            .get(index)
+            .map(|waiting| (index, Arc::clone(&waiting.route)))
+    }
+}
+
+/// Someone who waits for a connection, and holds a permit for it.
+struct Waiting {
+    number: u64,
+    route: Arc<Route>,
+    /// An idle one turned out to be dead.
+    must_be_new: bool,
+    sender: oneshot::Sender<Result<Lease, Error>>,
+}
+
+impl Waiting {
+    fn tenant(&self) -> &TenantId {
+        &self.route.principal.tenant
+    }
+}
+
 impl LanePool {
-    pub(crate) fn new(lane: Arc<Lane>, config: Arc<Config>) -> Self {
+    pub(crate) fn new(lane: Arc<Lane>, config: Arc<Config>, runtime: Handle) -> Self {
         let connections_max = lane.connection_limit.max(1);
         Self {
             lane,
             config,
-            idle: Mutex::new(Vec::new()),
+            runtime,
+            stock: Mutex::default(),
             permits: Arc::new(Semaphore::new(connections_max)),
             connections_max,
             primary: AtomicUsize::new(0),
@@ -55,173 +104,238 @@ impl LanePool {
         }
     }
 
-    /// A connection: an idle one, best one that served this route before, or a new one. Waits for
-    /// its turn in the order of asking; the caller's deadline ends the wait.
-    pub(crate) async fn lease(self: &Arc<Self>, route: &Route, must_be_new: bool) -> Result<Lease, Error> {
+    /// A connection: an idle one, best one that served this route before; or the first that comes back or is
+    /// opened. Waits for its turn in the order of asking; the caller's deadline ends the wait.
+    pub(crate) async fn lease(self: &Arc<Self>, route: &Arc<Route>, must_be_new: bool) -> Result<Lease, Error> {
+        let moved = || Error::unavailable("the tenant has moved; try again");
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
                 let waited = Arc::clone(&self.permits).acquire_owned().await;
-                waited.map_err(|_| Error::unavailable("the tenant has moved; try again"))?
+                waited.map_err(|_| moved())?
             }
         };
-        if !must_be_new {
-            let mut aside = Vec::new();
-            let mut fit = None;
-            while let Some(mut backend) = self.take_idle(route.number) {
-                if !backend.is_reusable(&self.config) || !backend.is_alive() {
-                    self.destroyed.fetch_add(1, Ordering::Relaxed);
-                } else if backend.take_up(route) {
-                    fit = Some(backend);
-                    break;
-                } else {
-                    aside.push(backend);
-                }
+        let waits = {
+            let mut stock = self.stock();
+            if !must_be_new && let Some(backend) = self.take_idle(&mut stock, route) {
+                return Ok(Lease::new(backend, route, false).with(permit));
             }
-            // Those that cannot come forward for this tenant wait for their own; one makes room for the new one.
-            if fit.is_none() && aside.pop().is_some() {
-                self.destroyed.fetch_add(1, Ordering::Relaxed);
-            }
-            self.idle().extend(aside);
-            if let Some(backend) = fit {
-                return Ok(Lease {
-                    backend: Some(backend),
-                    permit: Some(permit),
-                    pool: Arc::clone(self),
-                    is_new: false,
-                });
-            }
-        }
-        let mut backend = connect::connect(&self.lane, &self.config, &self.primary).await?;
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        // A new process stands where the server put it, and can only stand back from there.
-        backend.take_up(route);
-        Ok(Lease {
-            backend: Some(backend),
-            permit: Some(permit),
-            pool: Arc::clone(self),
-            is_new: true,
-        })
+            let (sender, receiver) = oneshot::channel();
+            let number = stock.asked;
+            stock.asked += 1;
+            stock.waiting.push_back(Waiting {
+                number,
+                route: Arc::clone(route),
+                must_be_new,
+                sender,
+            });
+            self.serve(&mut stock);
+            receiver
+        };
+        // Without an answer, the pool was closed.
+        let lease = waits.await.unwrap_or_else(|_| Err(moved()))?;
+        Ok(lease.with(permit))
     }
 
     /// Closes connections that nobody used for long.
     pub(crate) fn sweep(&self) {
         let idle_max = Duration::from_secs(self.config.backend_idle_max_s);
-        let mut idle = self.idle();
-        let before = idle.len();
-        idle.retain(|backend| backend.idle_since.elapsed() < idle_max && backend.is_alive());
-        let closed = before - idle.len();
-        self.destroyed.fetch_add(closed as u64, Ordering::Relaxed);
+        let mut stock = self.stock();
+        let before = stock.idle.len();
+        stock
+            .idle
+            .retain(|backend| backend.idle_since.elapsed() < idle_max && backend.is_alive());
+        let closed = before - stock.idle.len();
+        self.count_out(&mut stock, closed);
     }
 
     /// No lease is given any more, and what comes back is closed.
     pub(crate) fn close(&self) {
         self.permits.close();
-        self.idle().clear();
+        let mut stock = self.stock();
+        stock.waiting.clear();
+        let closed = stock.idle.drain(..).count();
+        self.count_out(&mut stock, closed);
     }
 
     pub(crate) fn idle_count(&self) -> usize {
-        self.idle().len()
+        self.stock().idle.len()
     }
 
     pub(crate) fn in_use(&self) -> usize {
         self.connections_max.saturating_sub(self.permits.available_permits())
     }
 
-    fn take_idle(&self, route: u64) -> Option<Backend> {
-        let mut idle = self.idle();
-        // The one that served it last; else the last used of those that know its tables and keep its
-        // statements; else the one that knows the fewest. So a tenant has a home also when its lane has
-        // more connections than callers, and no connection has to know everybody's tables.
-        let index = idle
-            .iter()
-            .rposition(|backend| backend.last_route() == route)
-            .or_else(|| idle.iter().rposition(|backend| backend.has_served(route)))
-            .or_else(|| (0..idle.len()).min_by_key(|index| idle.get(*index).map(Backend::relations)))
-            .unwrap_or(0);
-        (index < idle.len()).then(|| idle.remove(index))
-    }
-
-    fn give_back(&self, mut backend: Backend) {
-        if backend.is_reusable(&self.config) && !self.permits.is_closed() {
-            backend.idle_since = Instant::now();
-            self.idle().push(backend);
-        } else {
-            self.destroyed.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn give_back(self: &Arc<Self>, mut backend: Backend) {
+        if !backend.is_reusable(&self.config) || self.permits.is_closed() {
+            return self.destroy(backend);
         }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Backend>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One connection in one hand. Whatever happens to the hand, dropping the lease leaves no connection
-/// of an unknown state in the pool: an open transaction is rolled back, a running statement is
-/// cancelled and its connection destroyed.
-pub(crate) struct Lease {
-    backend: Option<Backend>,
-    permit: Option<OwnedSemaphorePermit>,
-    pool: Arc<LanePool>,
-    /// Opened for this lease: its death is no stale connection.
-    pub(crate) is_new: bool,
-}
-
-impl Lease {
-    /// Closes the connection now, whatever its state.
-    pub(crate) fn destroy(mut self) {
-        if let Some(backend) = &mut self.backend {
-            backend.state = State::InFlight;
+        backend.idle_since = Instant::now();
+        let mut stock = self.stock();
+        let own = |waiting: &Waiting| !waiting.must_be_new && waiting.route.number == backend.last_route();
+        let own = stock.waiting.iter().position(own).filter(|_| backend.is_alive());
+        match own {
+            Some(index) => Self::hand(&mut stock, index, backend, false),
+            None => stock.idle.push(backend),
         }
+        self.serve(&mut stock);
     }
-}
 
-#[expect(clippy::expect_used, reason = "the backend is taken in drop only")]
-impl Deref for Lease {
-    type Target = Backend;
-    fn deref(&self) -> &Backend {
-        self.backend.as_ref().expect("a lease holds a backend")
+    pub(crate) fn destroy(self: &Arc<Self>, backend: Backend) {
+        drop(backend);
+        let mut stock = self.stock();
+        self.count_out(&mut stock, 1);
+        self.serve(&mut stock);
     }
-}
 
-#[expect(clippy::expect_used, reason = "the backend is taken in drop only")]
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Backend {
-        self.backend.as_mut().expect("a lease holds a backend")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let (Some(mut backend), permit) = (self.backend.take(), self.permit.take()) else {
-            return;
-        };
-        let pool = Arc::clone(&self.pool);
-        pool.flights
-            .fetch_add(std::mem::take(&mut backend.writes), Ordering::Relaxed);
-        match backend.state {
-            State::Idle => pool.give_back(backend),
-            State::Open | State::Failed => {
-                let Ok(runtime) = Handle::try_current() else { return };
-                // The permit goes along: the connection still counts until it is settled.
-                runtime.spawn(async move {
-                    let config = Arc::clone(&pool.config);
-                    match timeout(ROLLBACK_PATIENCE, backend.rollback(&config)).await {
-                        Ok(Ok(())) => pool.give_back(backend),
-                        Ok(Err(_)) | Err(_) => drop(pool.destroyed.fetch_add(1, Ordering::Relaxed)),
-                    }
-                    drop(permit);
-                });
+    /// An idle connection that is fit for this route.
+    fn take_idle(&self, stock: &mut Stock, route: &Route) -> Option<Backend> {
+        let has_one = route.turnstile.leases.load(Ordering::Relaxed) > 0;
+        let leaves_warm = stock.total < self.connections_max && (has_one || route.turnstile.computes());
+        let mut unfit = Vec::new();
+        let mut fit = None;
+        while let Some(mut backend) = best(&mut stock.idle, route, leaves_warm) {
+            if !backend.is_reusable(&self.config) || !backend.is_alive() {
+                self.count_out(stock, 1);
+            } else if backend.take_up(route) {
+                fit = Some(backend);
+                break;
+            } else {
+                // It cannot come forward for this tenant, and waits for its own.
+                unfit.push(backend);
             }
-            State::InFlight => {
-                pool.destroyed.fetch_add(1, Ordering::Relaxed);
-                let Ok(runtime) = Handle::try_current() else { return };
-                runtime.spawn(async move {
-                    connect::cancel(&backend.cancel).await;
+        }
+        stock.idle.extend(unfit);
+        fit
+    }
+
+    /// Gives what is idle to those who wait, and opens a connection if that is not enough. To be called whenever
+    /// a connection has become free, or has gone.
+    fn serve(self: &Arc<Self>, stock: &mut Stock) {
+        stock.waiting.retain(|waiting| !waiting.sender.is_closed());
+        let mut index = 0;
+        while let Some(waiting) = stock.waiting.get(index)
+            && !stock.idle.is_empty()
+        {
+            let route = Arc::clone(&waiting.route);
+            let found = if waiting.must_be_new {
+                None
+            } else {
+                self.take_idle(stock, &route)
+            };
+            match found {
+                Some(backend) => Self::hand(stock, index, backend, false),
+                None => index += 1,
+            }
+        }
+        let mut next = 0;
+        while let Some(waiting) = stock.waiting.get(next) {
+            next += 1;
+            let tenant = waiting.tenant().clone();
+            if stock.opening.contains(&tenant) {
+                continue;
+            }
+            if stock.total >= self.connections_max {
+                // One that is fit for none of them makes room.
+                if stock.idle.pop().is_none() {
+                    return;
+                }
+                self.count_out(stock, 1);
+            }
+            self.open(stock, tenant);
+        }
+    }
+
+    fn open(self: &Arc<Self>, stock: &mut Stock, tenant: TenantId) {
+        stock.total += 1;
+        stock.opening.push(tenant.clone());
+        let (pool, asked) = (Arc::clone(self), stock.asked);
+        let opening = self.runtime.spawn({
+            let pool = Arc::clone(self);
+            async move { connect::connect(&pool.lane, &pool.config, &pool.primary).await }
+        });
+        self.runtime.spawn(async move {
+            // Without an outcome, it panicked: the next one must be opened all the same.
+            let broken_off = || Error::unavailable("opening a connection to the database was broken off");
+            let outcome = opening.await.unwrap_or_else(|_| Err(broken_off()));
+            pool.was_opened(outcome, &tenant, asked);
+        });
+    }
+
+    /// What became of opening a connection, for those of this tenant that asked before number `asked`.
+    fn was_opened(self: &Arc<Self>, outcome: Result<Backend, Error>, tenant: &TenantId, asked: u64) {
+        let mut stock = self.stock();
+        stock.opening.retain(|other| other != tenant);
+        match outcome {
+            Ok(backend) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                stock.waiting.retain(|waiting| !waiting.sender.is_closed());
+                if self.permits.is_closed() {
                     drop(backend);
-                    drop(permit);
-                });
+                    self.count_out(&mut stock, 1);
+                } else if let Some((index, route)) = stock.first_of(tenant) {
+                    let mut backend = backend;
+                    // A new process stands where the server put it, and can only stand back from there.
+                    backend.take_up(&route);
+                    Self::hand(&mut stock, index, backend, true);
+                } else {
+                    stock.idle.push(backend);
+                }
+            }
+            Err(error) => {
+                // Those who came later are owed an attempt of their own.
+                stock.total = stock.total.saturating_sub(1);
+                let (failed, others) = std::mem::take(&mut stock.waiting)
+                    .into_iter()
+                    .partition(|waiting| waiting.number < asked && waiting.tenant() == tenant);
+                stock.waiting = others;
+                for waiting in VecDeque::into_iter(failed) {
+                    drop(waiting.sender.send(Err(error.clone())));
+                }
             }
         }
+        self.serve(&mut stock);
     }
+
+    /// Gives a connection to the one who waits at `index`; if it does not wait any more, it is idle.
+    fn hand(stock: &mut Stock, index: usize, backend: Backend, is_new: bool) {
+        let Some(waiting) = stock.waiting.remove(index) else {
+            return stock.idle.push(backend);
+        };
+        let lease = Lease::new(backend, &waiting.route, is_new);
+        if let Err(Ok(unsent)) = waiting.sender.send(Ok(lease)) {
+            stock.idle.extend(unsent.into_backend());
+        }
+    }
+
+    fn count_out(&self, stock: &mut Stock, gone: usize) {
+        stock.total = stock.total.saturating_sub(gone);
+        self.destroyed.fetch_add(gone as u64, Ordering::Relaxed);
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one that served this route last; else the last used of those that know its tables and keep its
+/// statements; else the one that knows the fewest. So a tenant has a home also when its lane has
+/// more connections than callers, and no connection has to know everybody's tables. With `leaves_warm`, only of those
+/// that served its own tenant last, or nobody lately.
+fn best(idle: &mut Vec<Backend>, route: &Route, leaves_warm: bool) -> Option<Backend> {
+    let may_be_taken = |backend: &&Backend| {
+        !leaves_warm || backend.served_last(&route.principal.tenant) || backend.idle_since.elapsed() >= WARM
+    };
+    let last = |is_fit: &dyn Fn(&Backend) -> bool| {
+        let fit = |backend: &Backend| may_be_taken(&backend) && is_fit(backend);
+        idle.iter().rposition(fit)
+    };
+    let index = last(&|backend| backend.last_route() == route.number)
+        .or_else(|| last(&|backend| backend.has_served(route.number)))
+        .or_else(|| {
+            let all = idle.iter().enumerate().filter(|(_, backend)| may_be_taken(backend));
+            all.min_by_key(|(_, backend)| backend.relations())
+                .map(|(index, _)| index)
+        })?;
+    Some(idle.remove(index))
 }

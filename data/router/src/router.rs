@@ -11,7 +11,7 @@ use std::{
 
 use terrace_data_guard::{Guard, Reason, Refusal, Seal, SealError, Verdict};
 use terrace_ground_ids::{ClusterName, LaneId, TenantId};
-use tokio::time::timeout_at;
+use tokio::{runtime::Handle, time::timeout_at};
 
 use crate::{
     Config, Error, ErrorKind, Export, Lane, Placements, Principal, Result, Rows, Transaction, Value,
@@ -39,6 +39,8 @@ pub struct Router {
 pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
     placements: Arc<dyn Placements>,
+    /// Where connections live.
+    runtime: Handle,
     guard: Guard,
     routes: RwLock<HashMap<Principal, Arc<Route>>>,
     turnstiles: Mutex<HashMap<TenantId, Arc<Turnstile>>>,
@@ -89,13 +91,20 @@ pub struct LaneHealth {
 }
 
 impl Router {
-    /// A router that asks `placements` where tenants live. Opens nothing until it is used.
+    /// A router that asks `placements` where tenants live. Opens nothing until it is used. Its connections
+    /// belong to the runtime that it is made in, wherever it is used.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(config: Config, placements: Arc<dyn Placements>) -> Self {
         let guard = Guard::new(config.verdicts_max);
         Self::with_guard(config, placements, guard)
     }
 
     /// A router without its first fence, to test the other two.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     #[doc(hidden)]
     pub fn without_guard_for_tests(config: Config, placements: Arc<dyn Placements>) -> Self {
         Self::with_guard(config, placements, Guard::removed_for_tests())
@@ -106,6 +115,7 @@ impl Router {
         let inner = Inner {
             config: Arc::new(config),
             placements,
+            runtime: Handle::current(),
             guard,
             routes: RwLock::default(),
             turnstiles: Mutex::default(),
@@ -270,7 +280,7 @@ impl Inner {
 
     async fn query(
         &self,
-        route: &Route,
+        route: &Arc<Route>,
         deadline: Instant,
         verdict: &Verdict,
         sql: &str,
@@ -359,7 +369,11 @@ impl Inner {
             // Another password, limit or server: connections of the old kind are not kept.
             pool.close();
         }
-        let pool = Arc::new(LanePool::new(Arc::clone(lane), Arc::clone(&self.config)));
+        let pool = Arc::new(LanePool::new(
+            Arc::clone(lane),
+            Arc::clone(&self.config),
+            self.runtime.clone(),
+        ));
         pools.insert(lane.id.clone(), Arc::clone(&pool));
         pool
     }
@@ -399,7 +413,7 @@ fn rounded(deadline: Instant, steps_ms: &[u64]) -> Result<u64> {
 
 /// Ends a lease after a failure: the connection goes back if it is in order, and is destroyed if it
 /// is not.
-pub(crate) fn settle(lease: crate::pool::Lease, route: &Route, failure: Failure, had_commit: bool) -> Error {
+pub(crate) fn settle(lease: crate::lease::Lease, route: &Route, failure: Failure, had_commit: bool) -> Error {
     match failure {
         Failure::Statement(error) => error,
         Failure::Lost { nothing_ran, error } => {

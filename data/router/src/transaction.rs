@@ -15,7 +15,7 @@ use crate::{
     Error, ErrorKind, Result, Rows, Trusted, Value,
     backend::State,
     flight::Failure,
-    pool::Lease,
+    lease::Lease,
     route::Route,
     router::{Inner, LOOK_FIRST, is_elsewhere, settle, timeout_ms, within},
     statements::Watch,

@@ -28,6 +28,8 @@ pub(crate) struct Turnstile {
     turns_max: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
+    /// Connections that the tenant has in its hands.
+    pub(crate) leases: AtomicUsize,
     pub(crate) statements: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -58,6 +60,7 @@ impl Turnstile {
             turns: Arc::new(Semaphore::new(turns_max)),
             turns_max,
             waiting: AtomicUsize::new(0),
+            leases: AtomicUsize::new(0),
             waiting_max: config.tenant_queue_max,
             statements: AtomicU64::new(0),
             failures: AtomicU64::new(0),

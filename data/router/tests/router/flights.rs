@@ -49,24 +49,43 @@ async fn a_query_is_one_write_and_the_first_of_its_kind_is_two() {
     assert_eq!(shared_lane(&house).opened, 1);
 }
 
+/// The first to need a connection may be a thread where guests compute: others must not wait for it later.
+#[tokio::test]
+async fn a_connection_does_not_belong_to_the_thread_that_asked_for_it_first() {
+    let house = House::new(Config::default()).await;
+    let router = house.router.clone();
+    let elsewhere = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let mut transaction = router.begin(&principal(A), soon()).await.unwrap();
+            let insert = "INSERT INTO items (title) VALUES ('not committed')";
+            transaction.query(insert, &[]).await.map(drop)
+        })
+        // That runtime ends here, with an open transaction.
+    });
+    elsewhere.await.unwrap().unwrap();
+    until(&house, |lane| lane.in_use == 0).await;
+    assert_eq!(count(&house, A).await, 0);
+    let lane = shared_lane(&house);
+    assert_eq!((lane.opened, lane.destroyed), (1, 0));
+}
+
 #[tokio::test]
 async fn a_tenant_is_served_where_it_was_served_before_also_when_its_neighbour_was_there_since() {
     let house = House::new(Config::default()).await;
     let sql = "SELECT title FROM items WHERE id = 1";
-    let both = async |first: &str, second: &str| {
-        let mut transactions = Vec::new();
-        for tenant in [first, second] {
-            let mut transaction = house.router.begin(&principal(tenant), soon()).await.unwrap();
-            transaction.query(sql, &[]).await.unwrap();
-            transactions.push(transaction);
-        }
-        for transaction in transactions {
-            transaction.commit(&[]).await.unwrap();
-        }
-    };
-    // One connection knows A, the other knows both and served A last.
-    both(A, B).await;
-    both(A, A).await;
+    // One connection knows both and served A last, the other knows A.
+    house.query(A, sql, &[]).await.unwrap();
+    house.query(B, sql, &[]).await.unwrap();
+    let mut transactions = Vec::new();
+    for _ in 0..2 {
+        let mut transaction = house.router.begin(&principal(A), soon()).await.unwrap();
+        transaction.query(sql, &[]).await.unwrap();
+        transactions.push(transaction);
+    }
+    for transaction in transactions {
+        transaction.commit(&[]).await.unwrap();
+    }
     let before = shared_lane(&house);
     assert_eq!((before.opened, before.idle), (2, 2));
     house.query(B, sql, &[]).await.unwrap();

@@ -14,6 +14,8 @@ use terrace_data_router::{
 use terrace_ground_ids::TenantId;
 use tokio::sync::Mutex;
 
+use crate::gate::Gate;
+
 pub(crate) const A: &str = "t_aaaaaaaa";
 pub(crate) const B: &str = "t_bbbbbbbb";
 pub(crate) const C: &str = "t_cccccccc";
@@ -52,26 +54,42 @@ impl Placements for Directory {
 
 impl House {
     pub(crate) async fn new(config: Config) -> Self {
-        Self::build(Scratch::new().await, None, config, Roles::Whole).await
+        let scratch = Scratch::new().await;
+        let address = place(&scratch);
+        Self::build(scratch, None, address, config, Roles::Whole).await
+    }
+
+    /// A house whose connections wait at a gate.
+    pub(crate) async fn gated(config: Config) -> (Self, Gate) {
+        let scratch = Scratch::new().await;
+        let gate = Gate::before(&scratch);
+        let house = Self::build(scratch, None, gate.address(), config, Roles::Whole).await;
+        (house, gate)
     }
 
     /// A house on a server of its own, for a test that does something to the server.
     pub(crate) async fn alone(config: Config) -> Self {
-        Self::build(Scratch::alone().await, None, config, Roles::Whole).await
+        let scratch = Scratch::alone().await;
+        let address = place(&scratch);
+        Self::build(scratch, None, address, config, Roles::Whole).await
     }
 
     /// A house on a primary and a standby that follows it.
     pub(crate) async fn replicated(config: Config) -> Self {
         let primary = Scratch::alone().await;
         let standby = primary.standby().await;
-        Self::build(primary, Some(standby), config, Roles::Whole).await
+        // The standby first: it must be found out, not guessed.
+        let address = Address::Several(vec![place(&standby), place(&primary)]);
+        Self::build(primary, Some(standby), address, config, Roles::Whole).await
     }
 
     pub(crate) async fn without_roles(config: Config) -> Self {
-        Self::build(Scratch::alone().await, None, config, Roles::Removed).await
+        let scratch = Scratch::alone().await;
+        let address = place(&scratch);
+        Self::build(scratch, None, address, config, Roles::Removed).await
     }
 
-    async fn build(scratch: Scratch, standby: Option<Scratch>, config: Config, roles: Roles) -> Self {
+    async fn build(scratch: Scratch, standby: Option<Scratch>, address: Address, config: Config, roles: Roles) -> Self {
         static BUILDING: Mutex<()> = Mutex::const_new(());
         // Roles belong to the whole server, and under plain `cargo test` the tests share one.
         let _alone = BUILDING.lock().await;
@@ -123,17 +141,9 @@ impl House {
                     .unwrap();
             }
         }
-        let place = |scratch: &Scratch| Address::Unix {
-            dir: scratch.connection().socket_dir,
-            port: scratch.connection().port,
-        };
         let cluster = Arc::new(Cluster {
             name: "main".parse().unwrap(),
-            // The standby first: it must be found out, not guessed.
-            address: match &standby {
-                Some(standby) => Address::Several(vec![place(standby), place(&scratch)]),
-                None => place(&scratch),
-            },
+            address,
             database: scratch.connection().database,
         });
         let lane = |id: &str, login: &str| {
@@ -180,6 +190,14 @@ impl House {
             ))
             .await
             .unwrap();
+    }
+}
+
+fn place(scratch: &Scratch) -> Address {
+    let connection = scratch.connection();
+    Address::Unix {
+        dir: connection.socket_dir,
+        port: connection.port,
     }
 }
 

@@ -1,0 +1,133 @@
+//! Who has to wait for a new connection, and for how long.
+
+use terrace_data_router::{Config, ErrorKind, LaneHealth, Result, Rows};
+use tokio::task::JoinHandle;
+
+use crate::house::{A, B, House, principal, soon};
+
+/// The lane of A and B, once it was used.
+fn lane(house: &House) -> Option<LaneHealth> {
+    let lanes = house.router.health();
+    lanes.into_iter().find(|lane| lane.lane.as_str() == "l_aaaaaa")
+}
+
+/// (opened, destroyed, in use)
+fn counts(house: &House) -> (u64, u64, usize) {
+    lane(house).map_or((0, 0, 0), |lane| (lane.opened, lane.destroyed, lane.in_use))
+}
+
+/// Asks, and returns once it waits for a connection with `at_once` others that have or want one.
+async fn ask(house: &House, tenant: &'static str, at_once: usize) -> JoinHandle<Result<Rows>> {
+    let router = house.router.clone();
+    let asking = tokio::spawn(async move {
+        router
+            .query(&principal(tenant), soon(), "SELECT count(*) FROM items", &[])
+            .await
+    });
+    while counts(house).2 < at_once {
+        tokio::task::yield_now().await;
+    }
+    asking
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_new_connection_takes_one_that_comes_back_first() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let router = house.router.clone();
+    let first = tokio::spawn(async move {
+        let mut transaction = router.begin(&principal(A), soon()).await.unwrap();
+        transaction.query("SELECT 1", &[]).await.unwrap();
+        transaction
+    });
+    let arrived = gate.next().await;
+    gate.let_in(arrived).await;
+    let first = first.await.unwrap();
+    // Three more of this lane, and one connection for each tenant, which nobody lets in.
+    let asking = [
+        ask(&house, A, 2).await,
+        ask(&house, B, 3).await,
+        ask(&house, B, 4).await,
+    ];
+    let arrived = [gate.next().await, gate.next().await];
+    drop(first);
+    for asked in asking {
+        asked.await.unwrap().unwrap();
+    }
+    assert!(gate.is_empty(), "for each tenant one is opened at a time");
+    assert_eq!(counts(&house), (1, 0, 0));
+    // They were not asked for in vain: they are there for the next ones.
+    for arrived in arrived {
+        gate.let_in(arrived).await;
+    }
+    while lane(&house).is_some_and(|lane| lane.idle < 3) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(counts(&house), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_is_the_answer_for_those_who_waited_and_not_for_who_came_later() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let early = ask(&house, A, 1).await;
+    let refused = gate.next().await;
+    let late = ask(&house, A, 2).await;
+    drop(refused);
+    let error = early.await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    let arrived = gate.next().await;
+    gate.let_in(arrived).await;
+    late.await.unwrap().unwrap();
+    assert!(gate.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_stopped_waiting_leaves_its_connection_to_the_next() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let gone = ask(&house, A, 1).await;
+    let arrived = gate.next().await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    let next = ask(&house, A, 1).await;
+    gate.let_in(arrived).await;
+    next.await.unwrap().unwrap();
+    assert!(gate.is_empty());
+    assert_eq!(counts(&house), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_open_keeps_no_other_tenant_waiting() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let stuck = ask(&house, A, 1).await;
+    let _not_let_in = gate.next().await;
+    let other = ask(&house, B, 2).await;
+    let arrived = gate.next().await;
+    gate.let_in(arrived).await;
+    other.await.unwrap().unwrap();
+    // It is idle now, and first come, first served.
+    stuck.await.unwrap().unwrap();
+}
+
+/// Four at once of a tenant that keeps what it gets would else have all that its busy neighbour has.
+#[tokio::test]
+async fn who_has_a_connection_leaves_to_others_what_they_had_a_moment_ago() {
+    let house = House::new(Config::default()).await;
+    // Two connections, both of B.
+    let mut transactions = Vec::new();
+    for _ in 0..2 {
+        let mut transaction = house.router.begin(&principal(B), soon()).await.unwrap();
+        transaction.query("SELECT 1", &[]).await.unwrap();
+        transactions.push(transaction);
+    }
+    for transaction in transactions {
+        transaction.commit(&[]).await.unwrap();
+    }
+    assert_eq!(counts(&house), (2, 0, 0));
+    let mut kept = Vec::new();
+    for opened in [2, 3] {
+        let mut transaction = house.router.begin(&principal(A), soon()).await.unwrap();
+        transaction.query("SELECT 1", &[]).await.unwrap();
+        kept.push(transaction);
+        assert_eq!(counts(&house).0, opened, "the first is taken, the second is its own");
+    }
+    assert_eq!(lane(&house).map(|lane| lane.idle), Some(1), "and B has one left");
+}
