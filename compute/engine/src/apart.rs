@@ -25,7 +25,7 @@ use std::{
 use crate::{idle::Key, meter::SHORT};
 
 /// The requests of a release are short while they take less CPU time than this on average.
-const SHORT_MICROS: u32 = 500;
+const SHORT_MICROS: u32 = 1_000;
 /// The requests of a tenant to a release are kept apart for so many times what one took that was long.
 const APART_FACTOR: u32 = 100;
 /// And at most for as long.

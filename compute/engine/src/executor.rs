@@ -3,8 +3,8 @@
 //! A request that is likely to be short begins where it arrived (see [`Apart`]), and most end there, within
 //! microseconds. What is neither likely to be short nor known to be long begins on a thread of its tenant, one
 //! of as many as there are cores, which run nothing but guests. A guest that computes for longer than two
-//! milliseconds moves to a third set of threads, where such guests take turns; and where one took more than
-//! ten, there begins what is of its kind. So a request never waits for more than two milliseconds of a long one,
+//! milliseconds moves to a third set of threads, one fewer than there are cores, where such guests take turns; and
+//! where one took more than ten, there begins what is of its kind. So a request never waits for more than two milliseconds of a long one,
 //! unless it is of that kind itself.
 //! Both sets have a lower priority: what accepts requests, the guests there, and a database on the same
 //! machine do not wait for them.
@@ -39,8 +39,9 @@ use crate::{
 };
 
 /// How many more requests a tenant's own thread may have than the quietest one, before a request
-/// goes there. Staying is worth something: its idle instances are on its own thread.
-const PATIENCE: usize = 4;
+/// goes there. Staying is worth something, but not much: its idle instances are on its own thread, and making
+/// one takes less than a tenth of what each request before it may take.
+const PATIENCE: usize = 1;
 
 /// Where guests run, a poll can last milliseconds. What comes from elsewhere (a new request, a socket, a
 /// timer) must not wait for 31 or 61 of them. Where they take turns, each poll may be a long one.
@@ -91,11 +92,14 @@ impl Executor {
     ) -> Result<Self, Error> {
         let count = config.thread_count();
         let live = Arc::new(AtomicUsize::new(0));
-        let turns = Arc::new(Turns::new(count));
+        // What computes leaves a core to everybody else, where there are several: a call of the host or a copy
+        // of memory that no tick interrupts would be on all of them at once.
+        let at_once = count.saturating_sub(1).max(1);
+        let turns = Arc::new(Turns::new(at_once));
         let apart = Arc::new(Apart::default());
         let niceness = config.niceness;
         let long = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(count)
+            .worker_threads(at_once)
             .thread_name("terrace-long")
             .on_thread_start(move || step_back(niceness))
             .global_queue_interval(POLLS_IN_A_ROW)
@@ -179,7 +183,7 @@ impl Executor {
         let mut request = Request::new(worker.clone(), job);
         let progress = std::future::poll_fn(|context| Poll::Ready(request.poll(context))).await;
         match progress {
-            Progress::Ended => {}
+            Progress::Ended { .. } => {}
             Progress::Waits => drop(tokio::spawn(request.short())),
             Progress::Computes => request.takes_turns(),
         }
@@ -300,7 +304,10 @@ struct Request {
 
 /// How far one poll brought a request.
 enum Progress {
-    Ended,
+    Ended {
+        /// By a poll that was long, and found to be only now.
+        computed: bool,
+    },
     Waits,
     /// It was found to compute: it goes on elsewhere, and the next ones of its kind begin elsewhere.
     Computes,
@@ -331,7 +338,9 @@ impl Request {
         let began = Instant::now();
         let poll = self.run.as_mut().poll(context);
         match (poll, take_computed()) {
-            (Poll::Ready(()), _) => Progress::Ended,
+            (Poll::Ready(()), computed) => Progress::Ended {
+                computed: computed.is_some(),
+            },
             (Poll::Pending, Some(spent)) => {
                 self.worker.apart.computes(&self.key, spent);
                 Progress::Computes
@@ -354,7 +363,7 @@ impl Request {
                 return Poll::Ready(true);
             }
             match self.poll(context) {
-                Progress::Ended => Poll::Ready(false),
+                Progress::Ended { .. } => Poll::Ready(false),
                 Progress::Waits => Poll::Pending,
                 Progress::Computes => Poll::Ready(true),
             }
@@ -368,12 +377,14 @@ impl Request {
     fn takes_turns(mut self) {
         self.load = None;
         let long = self.worker.long.clone();
-        let run = std::future::poll_fn(move |context| match self.poll(context) {
-            Progress::Ended => Poll::Ready(()),
-            Progress::Waits => Poll::Pending,
-            Progress::Computes => {
+        let run = std::future::poll_fn(move |context| {
+            let progress = self.poll(context);
+            if matches!(progress, Progress::Computes | Progress::Ended { computed: true }) {
                 std::thread::sleep(REST);
-                Poll::Pending
+            }
+            match progress {
+                Progress::Ended { .. } => Poll::Ready(()),
+                Progress::Waits | Progress::Computes => Poll::Pending,
             }
         });
         long.spawn(run);

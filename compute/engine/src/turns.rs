@@ -1,6 +1,6 @@
 //! Whose turn it is among the guests that compute for longer than a tick.
 //!
-//! A guest that used up its tick waits here for the next one. As many run at a time as there are
+//! A guest that used up its tick waits here for the next one. One fewer run at a time than there are
 //! cores, tenant after tenant: a tenant with thirty loops gets no more turns than one with a single
 //! long computation.
 
