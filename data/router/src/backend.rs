@@ -155,9 +155,9 @@ impl Backend {
         is_fit
     }
 
-    /// Whether this tenant was served last.
+    /// Whether nobody else was served last.
     pub(crate) fn served_last(&self, tenant: &TenantId) -> bool {
-        self.last_tenant.as_ref() == Some(tenant)
+        self.last_tenant.as_ref().is_none_or(|last| last == tenant)
     }
 
     /// The route that was served last.

@@ -23,6 +23,7 @@ use terrace_ground_ids::TenantId;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, oneshot},
+    time::timeout,
 };
 
 use crate::{Config, Error, Lane, backend::Backend, connect, lease::Lease, route::Route};
@@ -75,6 +76,7 @@ impl Stock {
 /// Someone who waits for a connection, and holds a permit for it.
 struct Waiting {
     number: u64,
+    since: Instant,
     route: Arc<Route>,
     /// An idle one turned out to be dead.
     must_be_new: bool,
@@ -115,9 +117,13 @@ impl LanePool {
                 waited.map_err(|_| moved())?
             }
         };
-        let waits = {
+        let mut waits = {
             let mut stock = self.stock();
-            if !must_be_new && let Some(backend) = self.take_idle(&mut stock, route) {
+            if self.permits.is_closed() {
+                return Err(moved());
+            }
+            let leaves_warm = self.leaves_warm(&stock, route);
+            if !must_be_new && let Some(backend) = self.take_idle(&mut stock, route, leaves_warm) {
                 return Ok(Lease::new(backend, route, false).with(permit));
             }
             let (sender, receiver) = oneshot::channel();
@@ -125,6 +131,7 @@ impl LanePool {
             stock.asked += 1;
             stock.waiting.push_back(Waiting {
                 number,
+                since: Instant::now(),
                 route: Arc::clone(route),
                 must_be_new,
                 sender,
@@ -132,8 +139,16 @@ impl LanePool {
             self.serve(&mut stock);
             receiver
         };
+        let answer = match timeout(WARM, &mut waits).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // What it has left to others until now, it may take.
+                self.serve(&mut self.stock());
+                waits.await
+            }
+        };
         // Without an answer, the pool was closed.
-        let lease = waits.await.unwrap_or_else(|_| Err(moved()))?;
+        let lease = answer.unwrap_or_else(|_| Err(moved()))?;
         Ok(lease.with(permit))
     }
 
@@ -167,17 +182,25 @@ impl LanePool {
     }
 
     pub(crate) fn give_back(self: &Arc<Self>, mut backend: Backend) {
-        if !backend.is_reusable(&self.config) || self.permits.is_closed() {
+        if !backend.is_reusable(&self.config) {
             return self.destroy(backend);
         }
         backend.idle_since = Instant::now();
         let mut stock = self.stock();
-        let own = |waiting: &Waiting| !waiting.must_be_new && waiting.route.number == backend.last_route();
-        let own = stock.waiting.iter().position(own).filter(|_| backend.is_alive());
-        match own {
-            Some(index) => Self::hand(&mut stock, index, backend, false),
-            None => stock.idle.push(backend),
+        if self.permits.is_closed() {
+            drop(stock);
+            return self.destroy(backend);
         }
+        let own = |waiting: &Waiting| !waiting.must_be_new && backend.served_last(waiting.tenant());
+        if let Some(first) = stock
+            .waiting
+            .iter()
+            .position(own)
+            .and_then(|at| stock.waiting.remove(at))
+        {
+            stock.waiting.push_front(first);
+        }
+        stock.idle.push(backend);
         self.serve(&mut stock);
     }
 
@@ -188,10 +211,14 @@ impl LanePool {
         self.serve(&mut stock);
     }
 
-    /// An idle connection that is fit for this route.
-    fn take_idle(&self, stock: &mut Stock, route: &Route) -> Option<Backend> {
+    /// Whether this tenant has to leave to others what they had a moment ago.
+    fn leaves_warm(&self, stock: &Stock, route: &Route) -> bool {
         let has_one = route.turnstile.leases.load(Ordering::Relaxed) > 0;
-        let leaves_warm = stock.total < self.connections_max && (has_one || route.turnstile.computes());
+        stock.total < self.connections_max && (has_one || route.turnstile.computes())
+    }
+
+    /// An idle connection that is fit for this route.
+    fn take_idle(&self, stock: &mut Stock, route: &Route, leaves_warm: bool) -> Option<Backend> {
         let mut unfit = Vec::new();
         let mut fit = None;
         while let Some(mut backend) = best(&mut stock.idle, route, leaves_warm) {
@@ -213,6 +240,9 @@ impl LanePool {
     /// a connection has become free, or has gone.
     fn serve(self: &Arc<Self>, stock: &mut Stock) {
         stock.waiting.retain(|waiting| !waiting.sender.is_closed());
+        if self.permits.is_closed() {
+            return stock.waiting.clear();
+        }
         let mut index = 0;
         while let Some(waiting) = stock.waiting.get(index)
             && !stock.idle.is_empty()
@@ -221,7 +251,8 @@ impl LanePool {
             let found = if waiting.must_be_new {
                 None
             } else {
-                self.take_idle(stock, &route)
+                let leaves_warm = waiting.since.elapsed() < WARM && self.leaves_warm(stock, &route);
+                self.take_idle(stock, &route, leaves_warm)
             };
             match found {
                 Some(backend) => Self::hand(stock, index, backend, false),
@@ -237,9 +268,10 @@ impl LanePool {
             }
             if stock.total >= self.connections_max {
                 // One that is fit for none of them makes room.
-                if stock.idle.pop().is_none() {
+                if stock.idle.is_empty() {
                     return;
                 }
+                drop(stock.idle.remove(0));
                 self.count_out(stock, 1);
             }
             self.open(stock, tenant);
@@ -290,7 +322,18 @@ impl LanePool {
                     .partition(|waiting| waiting.number < asked && waiting.tenant() == tenant);
                 stock.waiting = others;
                 for waiting in VecDeque::into_iter(failed) {
-                    drop(waiting.sender.send(Err(error.clone())));
+                    let idle = if waiting.must_be_new {
+                        None
+                    } else {
+                        self.take_idle(&mut stock, &waiting.route, false)
+                    };
+                    match idle {
+                        Some(backend) => {
+                            stock.waiting.push_front(waiting);
+                            Self::hand(&mut stock, 0, backend, false);
+                        }
+                        None => drop(waiting.sender.send(Err(error.clone()))),
+                    }
                 }
             }
         }

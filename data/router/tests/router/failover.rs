@@ -20,7 +20,12 @@ async fn count(house: &House) -> i64 {
 
 #[tokio::test]
 async fn after_a_failover_the_next_statement_finds_the_new_primary() {
-    let house = House::replicated(Config::default()).await;
+    // A promotion may take long on a busy machine.
+    let config = Config {
+        connect_timeout_ms: 10_000,
+        ..Config::default()
+    };
+    let house = House::replicated(config).await;
     let standby = house.standby.as_ref().unwrap();
     for number in 0..5 {
         house.query(A, INSERT, &title(number)).await.unwrap();

@@ -63,6 +63,14 @@ async fn whoever_waits_for_a_new_connection_takes_one_that_comes_back_first() {
         tokio::task::yield_now().await;
     }
     assert_eq!(counts(&house), (3, 0, 0));
+    let mut transactions = Vec::new();
+    for _ in 0..2 {
+        let mut transaction = house.router.begin(&principal(A), soon()).await.unwrap();
+        transaction.query("SELECT 1", &[]).await.unwrap();
+        transactions.push(transaction);
+    }
+    assert_eq!(counts(&house), (3, 0, 2));
+    assert!(gate.is_empty(), "what served nobody yet is anybody's");
 }
 
 #[tokio::test]
@@ -130,4 +138,24 @@ async fn who_has_a_connection_leaves_to_others_what_they_had_a_moment_ago() {
         assert_eq!(counts(&house).0, opened, "the first is taken, the second is its own");
     }
     assert_eq!(lane(&house).map(|lane| lane.idle), Some(1), "and B has one left");
+}
+
+#[tokio::test]
+async fn when_no_connection_opens_what_others_had_a_moment_ago_is_better_than_an_error() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let first = ask(&house, A, 1).await;
+    let arrived = gate.next().await;
+    gate.let_in(arrived).await;
+    first.await.unwrap().unwrap();
+    // A keeps it, so that B gets another.
+    let mut kept = house.router.begin(&principal(A), soon()).await.unwrap();
+    kept.query("SELECT 1", &[]).await.unwrap();
+    let others = ask(&house, B, 2).await;
+    let arrived = gate.next().await;
+    gate.let_in(arrived).await;
+    others.await.unwrap().unwrap();
+    let asked = ask(&house, A, 2).await;
+    drop(gate.next().await);
+    asked.await.unwrap().unwrap();
+    assert_eq!(counts(&house).0, 2);
 }
