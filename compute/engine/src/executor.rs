@@ -3,9 +3,9 @@
 //! A request that is likely to be short begins where it arrived (see [`Apart`]), and most end there, within
 //! microseconds. What is neither likely to be short nor known to be long begins on a thread of its tenant, one
 //! of as many as there are cores, which run nothing but guests. A guest that computes for longer than two
-//! milliseconds moves to a third set of threads, one fewer than there are cores, where such guests take turns; and
-//! where one took more than ten, there begins what is of its kind. So a request never waits for more than two milliseconds of a long one,
-//! unless it is of that kind itself.
+//! milliseconds moves to a third set of threads, one fewer than there are cores, where such guests take turns;
+//! and where one took more than ten, there begins what is of its kind. So a request never waits for more than
+//! two milliseconds of a long one, unless it is of that kind itself.
 //! Both sets have a lower priority: what accepts requests, the guests there, and a database on the same
 //! machine do not wait for them.
 

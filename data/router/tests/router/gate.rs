@@ -49,9 +49,13 @@ impl Gate {
 
     /// The next one that arrived and waits. Dropping it turns it away.
     pub(crate) async fn next(&mut self) -> UnixStream {
-        let arrival = timeout(PATIENCE, self.arrivals.recv()).await;
-        // The first is in time, the second there is.
-        arrival.unwrap().unwrap()
+        // Panics when nobody comes.
+        timeout(PATIENCE, self.arrivals.recv()).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn let_next_in(&mut self) {
+        let arrived = self.next().await;
+        self.let_in(arrived).await;
     }
 
     /// Whether nobody waits.

@@ -39,8 +39,7 @@ async fn whoever_waits_for_a_new_connection_takes_one_that_comes_back_first() {
         transaction.query("SELECT 1", &[]).await.unwrap();
         transaction
     });
-    let arrived = gate.next().await;
-    gate.let_in(arrived).await;
+    gate.let_next_in().await;
     let first = first.await.unwrap();
     // Three more of this lane, and one connection for each tenant, which nobody lets in.
     let asking = [
@@ -82,8 +81,7 @@ async fn a_connection_that_is_refused_is_the_answer_for_those_who_waited_and_not
     drop(refused);
     let error = early.await.unwrap().unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
-    let arrived = gate.next().await;
-    gate.let_in(arrived).await;
+    gate.let_next_in().await;
     late.await.unwrap().unwrap();
     assert!(gate.is_empty());
 }
@@ -108,8 +106,7 @@ async fn a_connection_that_does_not_open_keeps_no_other_tenant_waiting() {
     let stuck = ask(&house, A, 1).await;
     let _not_let_in = gate.next().await;
     let other = ask(&house, B, 2).await;
-    let arrived = gate.next().await;
-    gate.let_in(arrived).await;
+    gate.let_next_in().await;
     other.await.unwrap().unwrap();
     // It is idle now, and first come, first served.
     stuck.await.unwrap().unwrap();
@@ -144,15 +141,13 @@ async fn who_has_a_connection_leaves_to_others_what_they_had_a_moment_ago() {
 async fn when_no_connection_opens_what_others_had_a_moment_ago_is_better_than_an_error() {
     let (house, mut gate) = House::gated(Config::default()).await;
     let first = ask(&house, A, 1).await;
-    let arrived = gate.next().await;
-    gate.let_in(arrived).await;
+    gate.let_next_in().await;
     first.await.unwrap().unwrap();
     // A keeps it, so that B gets another.
     let mut kept = house.router.begin(&principal(A), soon()).await.unwrap();
     kept.query("SELECT 1", &[]).await.unwrap();
     let others = ask(&house, B, 2).await;
-    let arrived = gate.next().await;
-    gate.let_in(arrived).await;
+    gate.let_next_in().await;
     others.await.unwrap().unwrap();
     let asked = ask(&house, A, 2).await;
     drop(gate.next().await);
