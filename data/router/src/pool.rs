@@ -3,12 +3,12 @@
 //! Opening a connection is the most expensive thing that a request can ask of the database: a process, a
 //! password, a catalogue to read. When many requests meet for a moment, most of them are served sooner by
 //! connections that come back than by new ones, and opening one for each would keep the machine busy just when
-//! it has too much to do. So for each tenant one is opened at a time, and a connection that comes back goes to
-//! one who waits, first to its own tenant's.
+//! it has too much to do. So for each tenant one is opened at a time, and no more than wait; and a connection that
+//! comes back goes to one who waits, first to its own tenant's.
 //!
-//! A tenant that has a connection already, or whose statements compute for long, takes none that served another one
-//! a moment ago, while it may open one: else who asks for many at once, and keeps them, would have those of all
-//! tenants that are busy now, and they would wait for new ones.
+//! The last idle connection of a shared lane is for a tenant that has none. One that has a connection, or whose
+//! statements compute for long, opens one instead, while it may: else who asks for many at once, and keeps them,
+//! would have all that there are, and its neighbours would wait for new ones.
 
 use std::{
     collections::VecDeque,
@@ -28,8 +28,8 @@ use tokio::{
 
 use crate::{Config, Error, Lane, backend::Backend, connect, lease::Lease, route::Route};
 
-/// How long a connection is left to the tenant that it served last, by others that have one.
-const WARM: Duration = Duration::from_secs(1);
+/// How long an opening may take before nobody counts on it, and whoever waits takes the last idle one, too.
+const LATE: Duration = Duration::from_secs(1);
 
 /// The connections of one lane.
 pub(crate) struct LanePool {
@@ -56,8 +56,8 @@ struct Stock {
     waiting: VecDeque<Waiting>,
     /// Connections that are there: idle, leased, being settled, being opened.
     total: usize,
-    /// For whom one is being opened.
-    opening: Vec<TenantId>,
+    /// What is being opened.
+    opening: Vec<Opening>,
     /// How often somebody began to wait.
     asked: u64,
 }
@@ -71,6 +71,12 @@ impl Stock {
             .get(index)
             .map(|waiting| (index, Arc::clone(&waiting.route)))
     }
+}
+
+/// A connection on its way.
+struct Opening {
+    tenant: TenantId,
+    since: Instant,
 }
 
 /// Someone who waits for a connection, and holds a permit for it.
@@ -122,8 +128,8 @@ impl LanePool {
             if self.permits.is_closed() {
                 return Err(moved());
             }
-            let leaves_warm = self.leaves_warm(&stock, route);
-            if !must_be_new && let Some(backend) = self.take_idle(&mut stock, route, leaves_warm) {
+            let leaves_last = self.leaves_last(&stock, route);
+            if !must_be_new && let Some(backend) = self.take_idle(&mut stock, route, leaves_last) {
                 return Ok(Lease::new(backend, route, false).with(permit));
             }
             let (sender, receiver) = oneshot::channel();
@@ -139,7 +145,7 @@ impl LanePool {
             self.serve(&mut stock);
             receiver
         };
-        let answer = match timeout(WARM, &mut waits).await {
+        let answer = match timeout(LATE, &mut waits).await {
             Ok(answer) => answer,
             Err(_) => {
                 // What it has left to others until now, it may take.
@@ -211,17 +217,18 @@ impl LanePool {
         self.serve(&mut stock);
     }
 
-    /// Whether this tenant has to leave to others what they had a moment ago.
-    fn leaves_warm(&self, stock: &Stock, route: &Route) -> bool {
+    /// Whether the last idle connection is not for this tenant.
+    fn leaves_last(&self, stock: &Stock, route: &Route) -> bool {
+        let may_open = stock.total < self.connections_max;
         let has_one = route.turnstile.leases.load(Ordering::Relaxed) > 0;
-        stock.total < self.connections_max && (has_one || route.turnstile.computes())
+        self.lane.tenants_max > 1 && may_open && (has_one || route.turnstile.computes())
     }
 
     /// An idle connection that is fit for this route.
-    fn take_idle(&self, stock: &mut Stock, route: &Route, leaves_warm: bool) -> Option<Backend> {
+    fn take_idle(&self, stock: &mut Stock, route: &Route, leaves_last: bool) -> Option<Backend> {
         let mut unfit = Vec::new();
         let mut fit = None;
-        while let Some(mut backend) = best(&mut stock.idle, route, leaves_warm) {
+        while let Some(mut backend) = best(&mut stock.idle, route, leaves_last) {
             if !backend.is_reusable(&self.config) || !backend.is_alive() {
                 self.count_out(stock, 1);
             } else if backend.take_up(route) {
@@ -251,8 +258,8 @@ impl LanePool {
             let found = if waiting.must_be_new {
                 None
             } else {
-                let leaves_warm = waiting.since.elapsed() < WARM && self.leaves_warm(stock, &route);
-                self.take_idle(stock, &route, leaves_warm)
+                let leaves_last = waiting.since.elapsed() < LATE && self.leaves_last(stock, &route);
+                self.take_idle(stock, &route, leaves_last)
             };
             match found {
                 Some(backend) => Self::hand(stock, index, backend, false),
@@ -263,7 +270,13 @@ impl LanePool {
         while let Some(waiting) = stock.waiting.get(next) {
             next += 1;
             let tenant = waiting.tenant().clone();
-            if stock.opening.contains(&tenant) {
+            // For whoever got another one meanwhile it is opened all the same, and is for those who wait now. One
+            // that is late may never come.
+            let coming = stock.opening.iter().filter(|opening| opening.since.elapsed() < LATE);
+            if coming.count() >= stock.waiting.len() {
+                return;
+            }
+            if stock.opening.iter().any(|opening| opening.tenant == tenant) {
                 continue;
             }
             if stock.total >= self.connections_max {
@@ -280,7 +293,10 @@ impl LanePool {
 
     fn open(self: &Arc<Self>, stock: &mut Stock, tenant: TenantId) {
         stock.total += 1;
-        stock.opening.push(tenant.clone());
+        stock.opening.push(Opening {
+            tenant: tenant.clone(),
+            since: Instant::now(),
+        });
         let (pool, asked) = (Arc::clone(self), stock.asked);
         let opening = self.runtime.spawn({
             let pool = Arc::clone(self);
@@ -297,7 +313,7 @@ impl LanePool {
     /// What became of opening a connection, for those of this tenant that asked before number `asked`.
     fn was_opened(self: &Arc<Self>, outcome: Result<Backend, Error>, tenant: &TenantId, asked: u64) {
         let mut stock = self.stock();
-        stock.opening.retain(|other| other != tenant);
+        stock.opening.retain(|opening| opening.tenant != *tenant);
         match outcome {
             Ok(backend) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
@@ -363,20 +379,20 @@ impl LanePool {
 
 /// The one that served this route last; else the last used of those that know its tables and keep its
 /// statements; else the one that knows the fewest. So a tenant has a home also when its lane has
-/// more connections than callers, and no connection has to know everybody's tables. With `leaves_warm`, only of those
-/// that served its own tenant last, or nobody lately.
-fn best(idle: &mut Vec<Backend>, route: &Route, leaves_warm: bool) -> Option<Backend> {
-    let may_be_taken = |backend: &&Backend| {
-        !leaves_warm || backend.served_last(&route.principal.tenant) || backend.idle_since.elapsed() >= WARM
-    };
-    let last = |is_fit: &dyn Fn(&Backend) -> bool| {
-        let fit = |backend: &Backend| may_be_taken(&backend) && is_fit(backend);
-        idle.iter().rposition(fit)
-    };
+/// more connections than callers, and no connection has to know everybody's tables. With `leaves_last`, the last
+/// one only if it served the tenant itself last.
+fn best(idle: &mut Vec<Backend>, route: &Route, leaves_last: bool) -> Option<Backend> {
+    if let [last] = idle.as_slice()
+        && leaves_last
+        && !last.served_last(&route.principal.tenant)
+    {
+        return None;
+    }
+    let last = |is_fit: &dyn Fn(&Backend) -> bool| idle.iter().rposition(is_fit);
     let index = last(&|backend| backend.last_route() == route.number)
         .or_else(|| last(&|backend| backend.has_served(route.number)))
         .or_else(|| {
-            let all = idle.iter().enumerate().filter(|(_, backend)| may_be_taken(backend));
+            let all = idle.iter().enumerate();
             all.min_by_key(|(_, backend)| backend.relations())
                 .map(|(index, _)| index)
         })?;

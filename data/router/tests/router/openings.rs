@@ -1,9 +1,12 @@
 //! Who has to wait for a new connection, and for how long.
 
-use terrace_data_router::{Config, ErrorKind, LaneHealth, Result, Rows};
+use terrace_data_router::{Config, ErrorKind, LaneHealth, Result, Rows, Transaction};
 use tokio::task::JoinHandle;
 
-use crate::house::{A, B, House, principal, soon};
+use crate::{
+    gate::Gate,
+    house::{A, B, House, principal, soon},
+};
 
 /// The lane of A and B, once it was used.
 fn lane(house: &House) -> Option<LaneHealth> {
@@ -30,17 +33,39 @@ async fn ask(house: &House, tenant: &'static str, at_once: usize) -> JoinHandle<
     asking
 }
 
-#[tokio::test]
-async fn whoever_waits_for_a_new_connection_takes_one_that_comes_back_first() {
-    let (house, mut gate) = House::gated(Config::default()).await;
+/// With which an attempt that hangs does not fail while a test lasts.
+fn patient() -> Config {
+    Config {
+        connect_timeout_ms: 60_000,
+        ..Config::default()
+    }
+}
+
+/// A transaction of A on the first connection of all.
+async fn transaction(house: &House, gate: &mut Gate) -> Transaction {
     let router = house.router.clone();
-    let first = tokio::spawn(async move {
+    let opening = tokio::spawn(async move {
         let mut transaction = router.begin(&principal(A), soon()).await.unwrap();
         transaction.query("SELECT 1", &[]).await.unwrap();
         transaction
     });
     gate.let_next_in().await;
-    let first = first.await.unwrap();
+    opening.await.unwrap()
+}
+
+/// A keeps a connection, and another one is idle: it was B's.
+async fn one_each(house: &House, gate: &mut Gate) -> Transaction {
+    let kept = transaction(house, gate).await;
+    let asked = ask(house, B, 2).await;
+    gate.let_next_in().await;
+    asked.await.unwrap().unwrap();
+    kept
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_new_connection_takes_one_that_comes_back_first() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let first = transaction(&house, &mut gate).await;
     // Three more of this lane, and one connection for each tenant, which nobody lets in.
     let asking = [
         ask(&house, A, 2).await,
@@ -69,7 +94,7 @@ async fn whoever_waits_for_a_new_connection_takes_one_that_comes_back_first() {
         transactions.push(transaction);
     }
     assert_eq!(counts(&house), (3, 0, 2));
-    assert!(gate.is_empty(), "what served nobody yet is anybody's");
+    assert!(gate.is_empty(), "of three idle ones two are anybody's");
 }
 
 #[tokio::test]
@@ -114,7 +139,7 @@ async fn a_connection_that_does_not_open_keeps_no_other_tenant_waiting() {
 
 /// Four at once of a tenant that keeps what it gets would else have all that its busy neighbour has.
 #[tokio::test]
-async fn who_has_a_connection_leaves_to_others_what_they_had_a_moment_ago() {
+async fn the_last_idle_connection_is_for_a_tenant_that_has_none() {
     let house = House::new(Config::default()).await;
     // Two connections, both of B.
     let mut transactions = Vec::new();
@@ -135,22 +160,56 @@ async fn who_has_a_connection_leaves_to_others_what_they_had_a_moment_ago() {
         assert_eq!(counts(&house).0, opened, "the first is taken, the second is its own");
     }
     assert_eq!(lane(&house).map(|lane| lane.idle), Some(1), "and B has one left");
+    house.query(B, "SELECT count(*) FROM items", &[]).await.unwrap();
+    assert_eq!(counts(&house).0, 3, "which it gets");
 }
 
 #[tokio::test]
-async fn when_no_connection_opens_what_others_had_a_moment_ago_is_better_than_an_error() {
+async fn whoever_waited_long_for_a_new_connection_takes_the_last_one() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let _kept = one_each(&house, &mut gate).await;
+    let asked = ask(&house, A, 2).await;
+    let _not_let_in = gate.next().await;
+    asked.await.unwrap().unwrap();
+    assert_eq!(counts(&house).0, 2);
+}
+
+#[tokio::test]
+async fn when_no_connection_opens_the_last_one_is_better_than_an_error() {
     let (house, mut gate) = House::gated(Config::default()).await;
-    let first = ask(&house, A, 1).await;
-    gate.let_next_in().await;
-    first.await.unwrap().unwrap();
-    // A keeps it, so that B gets another.
-    let mut kept = house.router.begin(&principal(A), soon()).await.unwrap();
-    kept.query("SELECT 1", &[]).await.unwrap();
-    let others = ask(&house, B, 2).await;
-    gate.let_next_in().await;
-    others.await.unwrap().unwrap();
+    let _kept = one_each(&house, &mut gate).await;
     let asked = ask(&house, A, 2).await;
     drop(gate.next().await);
     asked.await.unwrap().unwrap();
     assert_eq!(counts(&house).0, 2);
+}
+
+#[tokio::test]
+async fn no_more_are_opened_than_wait_for_one() {
+    let (house, mut gate) = House::gated(Config::default()).await;
+    let kept = transaction(&house, &mut gate).await;
+    let asked = ask(&house, B, 2).await;
+    let arrived = gate.next().await;
+    // B takes what A had, and does not need what is opened for it any more.
+    drop(kept);
+    asked.await.unwrap().unwrap();
+    let mut kept = house.router.begin(&principal(B), soon()).await.unwrap();
+    kept.query("SELECT 1", &[]).await.unwrap();
+    let asked = ask(&house, A, 2).await;
+    gate.let_in(arrived).await;
+    asked.await.unwrap().unwrap();
+    assert!(gate.is_empty(), "A waits for that one");
+    assert_eq!(counts(&house), (2, 0, 1));
+}
+
+#[tokio::test]
+async fn nobody_counts_on_a_connection_that_is_late() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let gone = ask(&house, A, 1).await;
+    let _not_let_in = gate.next().await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    let asked = ask(&house, B, 1).await;
+    gate.let_next_in().await;
+    asked.await.unwrap().unwrap();
 }
