@@ -22,6 +22,7 @@ mod pool;
 mod process;
 mod route;
 mod router;
+mod sessions;
 mod statements;
 mod transaction;
 mod turnstile;

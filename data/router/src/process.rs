@@ -19,7 +19,7 @@ use std::{
 use rustix::process::{Pid, getpriority_process, setpriority_process};
 use tokio::{net::UnixStream, time::timeout};
 
-use crate::turnstile::Turnstile;
+use crate::{sessions, turnstile::Turnstile};
 
 /// When a statement is looked at for the first time. Each further look comes twice as late as the one before, so
 /// that one which waits for a lock costs little.
@@ -59,6 +59,7 @@ impl Process {
         if server <= 0 || parent(pid)? != server {
             return None;
         }
+        sessions::warn();
         let usual = getpriority_process(Some(pid)).ok()?;
         // Changes nothing, and fails where the process is another user's and this one may not touch it.
         setpriority_process(Some(pid), usual).ok()?;
