@@ -1,6 +1,6 @@
 //! What the figures were measured on.
 
-/// Cores, memory, kernel and how it divides processors, in one line.
+/// Cores, memory, kernel and whether it divides processors by session, in one line.
 pub(crate) fn describe() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -26,12 +26,12 @@ pub(crate) fn describe() -> String {
         })
         .unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
-    let divided = match read("/proc/sys/kernel/sched_autogroup_enabled").trim() {
-        "1" => "by session (autogroups on)",
-        _ => "not by session",
+    let autogroups = match read("/proc/sys/kernel/sched_autogroup_enabled").trim() {
+        "1" => "on",
+        _ => "off",
     };
     format!(
-        "Machine: {cores} cores ({model}), {memory} GiB, Linux {}, processors divided {divided}; load generator and \
+        "Machine: {cores} cores ({model}), {memory} GiB, Linux {}, autogroups {autogroups}; load generator and \
          database on the same cores.",
         kernel.trim()
     )

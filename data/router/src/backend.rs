@@ -157,7 +157,7 @@ impl Backend {
 
     /// Whether nobody else was served last.
     pub(crate) fn served_last(&self, tenant: &TenantId) -> bool {
-        self.last_tenant.as_ref().is_none_or(|last| last == tenant)
+        self.last_tenant.as_ref() == Some(tenant)
     }
 
     /// The route that was served last.

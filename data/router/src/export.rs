@@ -14,7 +14,6 @@ use crate::{
     lease::Lease,
     route::Route,
     router::{Inner, LOOK_FIRST, export_timeout_ms, is_elsewhere, settle, within},
-    turnstile::Turn,
 };
 
 /// A transaction that sees one moment and writes nothing. Dropping it ends it.
@@ -22,9 +21,8 @@ pub struct Export {
     inner: Arc<Inner>,
     route: Arc<Route>,
     deadline: Instant,
-    // Declared before the turn, so that the connection is given back before the turn is.
+    /// Has the tenant's turn.
     lease: Option<Lease>,
-    _turn: Turn,
 }
 
 impl Export {
@@ -34,7 +32,7 @@ impl Export {
         let timeout_ms = export_timeout_ms(deadline)?;
         let mut must_be_new = false;
         loop {
-            let mut lease = route.pool.lease(&route, must_be_new).await?;
+            let mut lease = route.pool.lease(&route, &turn, must_be_new).await?;
             // Who waits for an archive has time.
             lease.stand_back();
             match lease.snapshot(&route, timeout_ms, &inner.config).await {
@@ -44,7 +42,6 @@ impl Export {
                         route,
                         deadline,
                         lease: Some(lease),
-                        _turn: turn,
                     });
                 }
                 // It died while it was idle; nothing was done with it.

@@ -13,7 +13,7 @@ use crate::{
     connect,
     pool::LanePool,
     route::Route,
-    turnstile::Turnstile,
+    turnstile::{InHand, Turn},
 };
 
 /// How long a dropped transaction may take to roll back before its connection is destroyed.
@@ -24,9 +24,10 @@ const ROLLBACK_PATIENCE: Duration = Duration::from_secs(2);
 /// cancelled and its connection destroyed.
 pub(crate) struct Lease {
     backend: Option<Backend>,
-    permit: Option<OwnedSemaphorePermit>,
+    in_hand: Option<InHand>,
+    /// The lane's permit and the tenant's turn: both end when the connection is settled.
+    rights: Option<(OwnedSemaphorePermit, Turn)>,
     pool: Arc<LanePool>,
-    turnstile: Arc<Turnstile>,
     /// Opened for this lease: its death is no stale connection.
     pub(crate) is_new: bool,
 }
@@ -34,19 +35,18 @@ pub(crate) struct Lease {
 impl Lease {
     /// Of a connection that the pool of this route counts.
     pub(crate) fn new(backend: Backend, route: &Route, is_new: bool) -> Self {
-        route.turnstile.leases.fetch_add(1, Ordering::Relaxed);
         Self {
             backend: Some(backend),
-            permit: None,
+            in_hand: Some(route.turnstile.take_in_hand()),
+            rights: None,
             pool: Arc::clone(&route.pool),
-            turnstile: Arc::clone(&route.turnstile),
             is_new,
         }
     }
 
-    /// The same, for whoever holds this permit.
-    pub(crate) fn with(mut self, permit: OwnedSemaphorePermit) -> Self {
-        self.permit = Some(permit);
+    /// The same, for whoever holds this permit, and has this turn.
+    pub(crate) fn with(mut self, permit: OwnedSemaphorePermit, turn: &Turn) -> Self {
+        self.rights = Some((permit, turn.clone()));
         self
     }
 
@@ -80,8 +80,8 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.turnstile.leases.fetch_sub(1, Ordering::Relaxed);
-        let (Some(mut backend), permit) = (self.backend.take(), self.permit.take()) else {
+        let (Some(mut backend), in_hand, rights) = (self.backend.take(), self.in_hand.take(), self.rights.take())
+        else {
             return;
         };
         let pool = Arc::clone(&self.pool);
@@ -89,20 +89,26 @@ impl Drop for Lease {
             .fetch_add(std::mem::take(&mut backend.writes), Ordering::Relaxed);
         let runtime = pool.runtime.clone();
         match backend.state {
-            State::Idle => pool.give_back(backend),
+            State::Idle => {
+                drop(in_hand);
+                pool.give_back(backend);
+            }
+            // Who leaves something behind has the connection until it is settled.
             State::Open | State::Failed => drop(runtime.spawn(async move {
                 let config = Arc::clone(&pool.config);
-                match timeout(ROLLBACK_PATIENCE, backend.rollback(&config)).await {
+                let outcome = timeout(ROLLBACK_PATIENCE, backend.rollback(&config)).await;
+                drop(in_hand);
+                match outcome {
                     Ok(Ok(())) => pool.give_back(backend),
                     Ok(Err(_)) | Err(_) => pool.destroy(backend),
                 }
-                // It was held until here: the connection counts until it is settled.
-                drop(permit);
+                drop(rights);
             })),
             State::InFlight => drop(runtime.spawn(async move {
                 connect::cancel(&backend.cancel).await;
+                drop(in_hand);
                 pool.destroy(backend);
-                drop(permit);
+                drop(rights);
             })),
         }
     }

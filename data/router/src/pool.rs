@@ -3,8 +3,8 @@
 //! Opening a connection is the most expensive thing that a request can ask of the database: a process, a
 //! password, a catalogue to read. When many requests meet for a moment, most of them are served sooner by
 //! connections that come back than by new ones, and opening one for each would keep the machine busy just when
-//! it has too much to do. So for each tenant one is opened at a time, and no more than wait; and a connection that
-//! comes back goes to one who waits, first to its own tenant's.
+//! it has too much to do. So for each tenant one is opened at a time, none while as many are on their way as wait,
+//! and a connection that comes back goes to one who waits, first to its own tenant's.
 //!
 //! The last idle connection of a shared lane is for a tenant that has none. One that has a connection, or whose
 //! statements compute for long, opens one instead, while it may: else who asks for many at once, and keeps them,
@@ -26,10 +26,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Config, Error, Lane, backend::Backend, connect, lease::Lease, route::Route};
+use crate::{Config, Error, Lane, backend::Backend, connect, lease::Lease, route::Route, turnstile::Turn};
 
 /// How long an opening may take before nobody counts on it, and whoever waits takes the last idle one, too.
 const LATE: Duration = Duration::from_secs(1);
+/// How often whoever waits looks again: nothing else tells that something is late.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The connections of one lane.
 pub(crate) struct LanePool {
@@ -63,10 +65,11 @@ struct Stock {
 }
 
 impl Stock {
-    /// The first that waits of this tenant, or the first of all.
-    fn first_of(&self, tenant: &TenantId) -> Option<(usize, Arc<Route>)> {
-        let of_tenant = self.waiting.iter().position(|waiting| waiting.tenant() == tenant);
-        let index = of_tenant.unwrap_or(0);
+    /// For whom what this opening brought is: who made it begin, or the first of all. A later one of the same
+    /// tenant is not before others, who count on it and have no opening of their own.
+    fn first_for(&self, opening: &Opening) -> Option<(usize, Arc<Route>)> {
+        let first = self.waiting.iter().position(|waiting| opening.is_for(waiting));
+        let index = first.unwrap_or(0);
         self.waiting
             .get(index)
             .map(|waiting| (index, Arc::clone(&waiting.route)))
@@ -74,9 +77,22 @@ impl Stock {
 }
 
 /// A connection on its way.
+#[derive(Clone)]
 struct Opening {
     tenant: TenantId,
     since: Instant,
+    /// How many had asked when it began.
+    asked: u64,
+}
+
+impl Opening {
+    fn is_late(&self) -> bool {
+        self.since.elapsed() >= LATE
+    }
+
+    fn is_for(&self, waiting: &Waiting) -> bool {
+        waiting.number < self.asked && *waiting.tenant() == self.tenant
+    }
 }
 
 /// Someone who waits for a connection, and holds a permit for it.
@@ -114,7 +130,12 @@ impl LanePool {
 
     /// A connection: an idle one, best one that served this route before; or the first that comes back or is
     /// opened. Waits for its turn in the order of asking; the caller's deadline ends the wait.
-    pub(crate) async fn lease(self: &Arc<Self>, route: &Arc<Route>, must_be_new: bool) -> Result<Lease, Error> {
+    pub(crate) async fn lease(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        turn: &Turn,
+        must_be_new: bool,
+    ) -> Result<Lease, Error> {
         let moved = || Error::unavailable("the tenant has moved; try again");
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
@@ -130,7 +151,7 @@ impl LanePool {
             }
             let leaves_last = self.leaves_last(&stock, route);
             if !must_be_new && let Some(backend) = self.take_idle(&mut stock, route, leaves_last) {
-                return Ok(Lease::new(backend, route, false).with(permit));
+                return Ok(Lease::new(backend, route, false).with(permit, turn));
             }
             let (sender, receiver) = oneshot::channel();
             let number = stock.asked;
@@ -145,17 +166,16 @@ impl LanePool {
             self.serve(&mut stock);
             receiver
         };
-        let answer = match timeout(LATE, &mut waits).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // What it has left to others until now, it may take.
-                self.serve(&mut self.stock());
-                waits.await
+        let answer = loop {
+            match timeout(LOOK, &mut waits).await {
+                Ok(answer) => break answer,
+                // What is late is not counted on, and who waited long takes what it left to others.
+                Err(_) => self.serve(&mut self.stock()),
             }
         };
         // Without an answer, the pool was closed.
         let lease = answer.unwrap_or_else(|_| Err(moved()))?;
-        Ok(lease.with(permit))
+        Ok(lease.with(permit, turn))
     }
 
     /// Closes connections that nobody used for long.
@@ -220,8 +240,7 @@ impl LanePool {
     /// Whether the last idle connection is not for this tenant.
     fn leaves_last(&self, stock: &Stock, route: &Route) -> bool {
         let may_open = stock.total < self.connections_max;
-        let has_one = route.turnstile.leases.load(Ordering::Relaxed) > 0;
-        self.lane.tenants_max > 1 && may_open && (has_one || route.turnstile.computes())
+        self.lane.tenants_max > 1 && may_open && (route.turnstile.has_one() || route.turnstile.computes())
     }
 
     /// An idle connection that is fit for this route.
@@ -244,7 +263,7 @@ impl LanePool {
     }
 
     /// Gives what is idle to those who wait, and opens a connection if that is not enough. To be called whenever
-    /// a connection has become free, or has gone.
+    /// a connection has become free or has gone, and when somebody begins to wait or has waited for some time.
     fn serve(self: &Arc<Self>, stock: &mut Stock) {
         stock.waiting.retain(|waiting| !waiting.sender.is_closed());
         if self.permits.is_closed() {
@@ -268,60 +287,75 @@ impl LanePool {
         }
         let mut next = 0;
         while let Some(waiting) = stock.waiting.get(next) {
-            next += 1;
-            let tenant = waiting.tenant().clone();
-            // For whoever got another one meanwhile it is opened all the same, and is for those who wait now. One
-            // that is late may never come.
-            let coming = stock.opening.iter().filter(|opening| opening.since.elapsed() < LATE);
+            let (route, must_be_new) = (Arc::clone(&waiting.route), waiting.must_be_new);
+            let tenant = &route.principal.tenant;
+            // For whoever got another one meanwhile it is opened all the same, and is for those who wait now.
+            let coming = stock.opening.iter().filter(|opening| !opening.is_late());
             if coming.count() >= stock.waiting.len() {
                 return;
             }
-            if stock.opening.iter().any(|opening| opening.tenant == tenant) {
+            let is_coming = |opening: &Opening| opening.tenant == *tenant && !opening.is_late();
+            if stock.opening.iter().any(is_coming) {
+                next += 1;
                 continue;
             }
             if stock.total >= self.connections_max {
-                // One that is fit for none of them makes room.
+                // There is no other one to be opened, so the last is for whoever comes first.
+                let idle = if must_be_new {
+                    None
+                } else {
+                    self.take_idle(stock, &route, false)
+                };
+                if let Some(backend) = idle {
+                    Self::hand(stock, next, backend, false);
+                    continue;
+                }
+                // One that is fit for nobody makes room.
                 if stock.idle.is_empty() {
                     return;
                 }
                 drop(stock.idle.remove(0));
                 self.count_out(stock, 1);
             }
-            self.open(stock, tenant);
+            self.open(stock, tenant.clone());
+            next += 1;
         }
     }
 
     fn open(self: &Arc<Self>, stock: &mut Stock, tenant: TenantId) {
-        stock.total += 1;
-        stock.opening.push(Opening {
-            tenant: tenant.clone(),
+        let opening = Opening {
+            tenant,
             since: Instant::now(),
-        });
-        let (pool, asked) = (Arc::clone(self), stock.asked);
-        let opening = self.runtime.spawn({
+            asked: stock.asked,
+        };
+        stock.total += 1;
+        stock.opening.push(opening.clone());
+        let pool = Arc::clone(self);
+        let connecting = self.runtime.spawn({
             let pool = Arc::clone(self);
             async move { connect::connect(&pool.lane, &pool.config, &pool.primary).await }
         });
         self.runtime.spawn(async move {
             // Without an outcome, it panicked: the next one must be opened all the same.
             let broken_off = || Error::unavailable("opening a connection to the database was broken off");
-            let outcome = opening.await.unwrap_or_else(|_| Err(broken_off()));
-            pool.was_opened(outcome, &tenant, asked);
+            let outcome = connecting.await.unwrap_or_else(|_| Err(broken_off()));
+            pool.was_opened(outcome, &opening);
         });
     }
 
-    /// What became of opening a connection, for those of this tenant that asked before number `asked`.
-    fn was_opened(self: &Arc<Self>, outcome: Result<Backend, Error>, tenant: &TenantId, asked: u64) {
+    /// What became of an opening, for those who made it begin.
+    fn was_opened(self: &Arc<Self>, outcome: Result<Backend, Error>, opening: &Opening) {
         let mut stock = self.stock();
-        stock.opening.retain(|opening| opening.tenant != *tenant);
+        let is_this = |other: &Opening| other.tenant == opening.tenant && other.since == opening.since;
+        stock.opening.retain(|other| !is_this(other));
+        stock.waiting.retain(|waiting| !waiting.sender.is_closed());
         match outcome {
             Ok(backend) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
-                stock.waiting.retain(|waiting| !waiting.sender.is_closed());
                 if self.permits.is_closed() {
                     drop(backend);
                     self.count_out(&mut stock, 1);
-                } else if let Some((index, route)) = stock.first_of(tenant) {
+                } else if let Some((index, route)) = stock.first_for(opening) {
                     let mut backend = backend;
                     // A new process stands where the server put it, and can only stand back from there.
                     backend.take_up(&route);
@@ -335,7 +369,7 @@ impl LanePool {
                 stock.total = stock.total.saturating_sub(1);
                 let (failed, others) = std::mem::take(&mut stock.waiting)
                     .into_iter()
-                    .partition(|waiting| waiting.number < asked && waiting.tenant() == tenant);
+                    .partition(|waiting| opening.is_for(waiting));
                 stock.waiting = others;
                 for waiting in VecDeque::into_iter(failed) {
                     let idle = if waiting.must_be_new {

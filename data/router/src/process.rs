@@ -59,7 +59,7 @@ impl Process {
         if server <= 0 || parent(pid)? != server {
             return None;
         }
-        sessions::warn();
+        sessions::warn(pid);
         let usual = getpriority_process(Some(pid)).ok()?;
         // Changes nothing, and fails where the process is another user's and this one may not touch it.
         setpriority_process(Some(pid), usual).ok()?;

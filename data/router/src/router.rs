@@ -190,7 +190,11 @@ impl Router {
             Err(error) => return vec![Err(error)],
         };
         let mut outcomes = Vec::new();
-        let mut lease = match route.pool.lease(&route, false).await {
+        let leased = async {
+            let turn = route.turnstile.enter().await?;
+            route.pool.lease(&route, &turn, false).await
+        };
+        let mut lease = match leased.await {
             Ok(lease) => lease,
             Err(error) => return vec![Err(error)],
         };
@@ -286,10 +290,10 @@ impl Inner {
         sql: &str,
         params: &[Value],
     ) -> Result<Rows> {
-        let _turn = route.turnstile.enter().await?;
+        let turn = route.turnstile.enter().await?;
         let mut must_be_new = false;
         loop {
-            let mut lease = route.pool.lease(route, must_be_new).await?;
+            let mut lease = route.pool.lease(route, &turn, must_be_new).await?;
             let timeout_ms = timeout_ms(deadline)?;
             let watch = Watch::begin(route, verdict, sql);
             let failure = match lease

@@ -6,34 +6,43 @@
 
 use std::{fs, path::Path, sync::Once};
 
+use rustix::process::Pid;
+
+/// The control groups' namespace that the machine starts with, by the kernel's fixed number. In another one, as in
+/// most containers, a path does not say which group it is.
+const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
+
 static SAID: Once = Once::new();
 
-/// Warns once in the life of this process, where it is so.
-pub(crate) fn warn() {
+/// Warns once in the life of this process, where it is so for the server's process `pid`.
+pub(crate) fn warn(pid: Pid) {
     SAID.call_once(|| {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let has_weight = |group: &str| {
+        let namespace = fs::read_link("/proc/self/ns/cgroup").unwrap_or_default();
+        let has = |group: &str, file: &str| {
             let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-            let file = |mount: &str| Path::new(mount).join(group.trim_start_matches('/')).join("cpu.weight");
-            mounts.into_iter().any(|mount| file(mount).exists())
+            let path = |mount: &str| Path::new(mount).join(group.trim_start_matches('/')).join(file);
+            mounts.into_iter().any(|mount| path(mount).exists())
         };
-        if divide(
-            &read("/proc/sys/kernel/sched_autogroup_enabled"),
-            &read("/proc/self/cgroup"),
-            has_weight,
-        ) {
+        if namespace.as_os_str() == FIRST_NAMESPACE
+            && divide(
+                &read("/proc/sys/kernel/sched_autogroup_enabled"),
+                &read(&format!("/proc/{}/cgroup", pid.as_raw_nonzero())),
+                has,
+            )
+        {
             tracing::warn!(
                 "PostgreSQL is on this machine, and Linux divides its processors between sessions: beside a service \
-                 that computes, a statement may wait for 100 ms. Set `sysctl kernel.sched_autogroup_enabled=0`, or run \
-                 both as systemd services with CPUWeight=100, or in containers"
+                 that computes, a statement may wait for 100 ms. Set `sysctl kernel.sched_autogroup_enabled=0`, and \
+                 start PostgreSQL and the node again"
             );
         }
     });
 }
 
-/// By what `sched_autogroup_enabled` and this process's `cgroup` say. `has_weight` is whether a group of the
-/// unified hierarchy divides processors.
-fn divide(enabled: &str, cgroup: &str, has_weight: impl Fn(&str) -> bool) -> bool {
+/// By what `sched_autogroup_enabled` and a process's `cgroup` say. `has` is whether a group of the unified hierarchy
+/// has a file.
+fn divide(enabled: &str, cgroup: &str, has: impl Fn(&str, &str) -> bool) -> bool {
     if enabled.trim() != "1" {
         return false;
     }
@@ -52,11 +61,11 @@ fn divide(enabled: &str, cgroup: &str, has_weight: impl Fn(&str) -> bool) -> boo
     }
     match (first, unified) {
         (Some(group), _) => group == "/",
-        // A group without a weight is, for the scheduler, the next one above that has one. In a container, `/` is its
-        // own group, and has one.
-        (None, Some(group)) => !Path::new(group)
-            .ancestors()
-            .any(|group| group.to_str().is_some_and(&has_weight)),
+        // A group without a weight is, for the scheduler, the next one above that has one.
+        (None, Some(group)) => {
+            let weighs = |group: &Path| group.to_str().is_some_and(|group| has(group, "cpu.weight"));
+            has("/", "cgroup.controllers") && !Path::new(group).ancestors().any(weighs)
+        }
         (None, None) => true,
     }
 }
@@ -67,8 +76,8 @@ mod tests {
 
     #[test]
     fn sessions_share_processors_only_where_no_control_group_does() {
-        let no_weight = |_: &str| false;
-        let slice = |group: &str| group == "/system.slice";
+        let no_weight = |_: &str, file: &str| file == "cgroup.controllers";
+        let slice = |group: &str, file: &str| file == "cgroup.controllers" || group == "/system.slice";
         let service = "0::/system.slice/terrace.service\n";
         let root_of_first = "5:memory:/a\n1:cpu,cpuacct:/\n0::/\n";
         assert!(divide("1\n", "0::/\n", no_weight));
@@ -80,8 +89,8 @@ mod tests {
         );
         assert!(!divide("1\n", service, slice), "the slice has one");
         assert!(
-            !divide("1\n", "0::/\n", |group| group == "/"),
-            "a container sees its own group as the root"
+            !divide("1\n", service, |_, _| false),
+            "the groups' files are not to be seen"
         );
         assert!(divide("1\n", root_of_first, no_weight));
         assert!(!divide("1\n", "1:cpu,cpuacct:/docker/a\n0::/\n", no_weight));

@@ -160,15 +160,20 @@ impl Transaction {
         if self.is_over || self.lease.as_ref().is_some_and(|lease| lease.state == State::InFlight) {
             return Err(Error::new(ErrorKind::Other, "the transaction is over"));
         }
-        if self.turn.is_none() {
-            self.turn = Some(self.route.turnstile.enter().await?);
-        }
         if self.lease.is_none() {
-            self.lease = Some(self.route.pool.lease(&self.route, false).await?);
+            self.lease = Some(self.take(false).await?);
         }
         self.lease
             .as_mut()
             .ok_or_else(|| Error::new(ErrorKind::Other, "the transaction has no connection"))
+    }
+
+    async fn take(&mut self, must_be_new: bool) -> Result<Lease> {
+        let turn = match &self.turn {
+            Some(turn) => turn,
+            None => self.turn.insert(self.route.turnstile.enter().await?),
+        };
+        self.route.pool.lease(&self.route, turn, must_be_new).await
     }
 
     /// Makes ready for sending a flight again that has failed, when nothing has run: neither of it, nor of
@@ -198,7 +203,7 @@ impl Transaction {
         if let Some(dead) = self.lease.take() {
             dead.destroy();
         }
-        self.lease = Some(self.route.pool.lease(&self.route, true).await?);
+        self.lease = Some(self.take(true).await?);
         Ok(())
     }
 

@@ -28,8 +28,8 @@ pub(crate) struct Turnstile {
     turns_max: usize,
     waiting: AtomicUsize,
     waiting_max: usize,
-    /// Connections that the tenant has in its hands.
-    pub(crate) leases: AtomicUsize,
+    /// Connections that the tenant has in its hands, or that still settle what it left.
+    leases: AtomicUsize,
     pub(crate) statements: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -43,10 +43,28 @@ pub(crate) struct Turnstile {
     computed_at: Mutex<Option<Instant>>,
 }
 
-/// The right to use one connection, until dropped.
-#[derive(Debug)]
+/// The right to use one connection, until the last copy is dropped: the connection has one too, until it is settled.
+#[derive(Debug, Clone)]
 pub(crate) struct Turn {
-    _permit: OwnedSemaphorePermit,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Arc::new(permit),
+        }
+    }
+}
+
+/// One of the tenant's connections, counted until dropped.
+#[derive(Debug)]
+pub(crate) struct InHand(Arc<Turnstile>);
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.leases.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Turnstile {
@@ -96,7 +114,7 @@ impl Turnstile {
     /// Waits for a turn, in the order of asking. The caller's deadline ends the wait.
     pub(crate) async fn enter(&self) -> Result<Turn, Error> {
         match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(permit) => return Ok(Turn { _permit: permit }),
+            Ok(permit) => return Ok(Turn::new(permit)),
             Err(TryAcquireError::Closed) => return Err(Error::unavailable("the tenant was removed")),
             Err(TryAcquireError::NoPermits) => {}
         }
@@ -111,7 +129,18 @@ impl Turnstile {
             .acquire_owned()
             .await
             .map_err(|_| Error::unavailable("the tenant was removed"))?;
-        Ok(Turn { _permit: permit })
+        Ok(Turn::new(permit))
+    }
+
+    /// Counts a connection that the tenant got.
+    pub(crate) fn take_in_hand(self: &Arc<Self>) -> InHand {
+        self.leases.fetch_add(1, Ordering::Relaxed);
+        InHand(Arc::clone(self))
+    }
+
+    /// Whether the tenant has a connection.
+    pub(crate) fn has_one(&self) -> bool {
+        self.leases.load(Ordering::Relaxed) > 0
     }
 
     /// A statement of the tenant was found to compute for long.

@@ -1,7 +1,9 @@
 //! Who has to wait for a new connection, and for how long.
 
+use std::{future::poll_fn, pin::pin, task::Poll};
+
 use terrace_data_router::{Config, ErrorKind, LaneHealth, Result, Rows, Transaction};
-use tokio::task::JoinHandle;
+use tokio::{net::UnixStream, task::JoinHandle};
 
 use crate::{
     gate::Gate,
@@ -41,16 +43,21 @@ fn patient() -> Config {
     }
 }
 
-/// A transaction of A on the first connection of all.
-async fn transaction(house: &House, gate: &mut Gate) -> Transaction {
+/// A transaction of A, once it has a connection.
+fn begin(house: &House) -> JoinHandle<Transaction> {
     let router = house.router.clone();
-    let opening = tokio::spawn(async move {
+    tokio::spawn(async move {
         let mut transaction = router.begin(&principal(A), soon()).await.unwrap();
         transaction.query("SELECT 1", &[]).await.unwrap();
         transaction
-    });
+    })
+}
+
+/// One on the first connection of all.
+async fn transaction(house: &House, gate: &mut Gate) -> Transaction {
+    let begun = begin(house);
     gate.let_next_in().await;
-    opening.await.unwrap()
+    begun.await.unwrap()
 }
 
 /// A keeps a connection, and another one is idle: it was B's.
@@ -184,31 +191,87 @@ async fn when_no_connection_opens_the_last_one_is_better_than_an_error() {
     assert_eq!(counts(&house).0, 2);
 }
 
-#[tokio::test]
-async fn no_more_are_opened_than_wait_for_one() {
-    let (house, mut gate) = House::gated(Config::default()).await;
-    let kept = transaction(&house, &mut gate).await;
-    let asked = ask(&house, B, 2).await;
+/// A connection that is on its way for a tenant, which does not wait for it any more.
+async fn abandoned(house: &House, gate: &mut Gate, tenant: &'static str, at_once: usize) -> UnixStream {
+    let gone = ask(house, tenant, at_once).await;
     let arrived = gate.next().await;
-    // B takes what A had, and does not need what is opened for it any more.
-    drop(kept);
-    asked.await.unwrap().unwrap();
-    let mut kept = house.router.begin(&principal(B), soon()).await.unwrap();
-    kept.query("SELECT 1", &[]).await.unwrap();
-    let asked = ask(&house, A, 2).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    arrived
+}
+
+#[tokio::test]
+async fn none_is_opened_while_as_many_are_on_their_way_as_wait() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let arrived = abandoned(&house, &mut gate, A, 1).await;
+    let asked = ask(&house, B, 1).await;
     gate.let_in(arrived).await;
     asked.await.unwrap().unwrap();
-    assert!(gate.is_empty(), "A waits for that one");
-    assert_eq!(counts(&house), (2, 0, 1));
+    assert!(gate.is_empty(), "B waited for that one");
+    assert_eq!(counts(&house), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn who_counts_on_a_connection_gets_it_before_a_later_request_of_the_one_that_left_it() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let first = abandoned(&house, &mut gate, A, 1).await;
+    let counts_on_it = ask(&house, B, 1).await;
+    let later = begin(&house);
+    let _not_let_in = gate.next().await;
+    gate.let_in(first).await;
+    counts_on_it.await.unwrap().unwrap();
+    later.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_counted_on_a_connection_that_fails_gets_one_of_its_own() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let fails = abandoned(&house, &mut gate, A, 1).await;
+    let asked = ask(&house, B, 1).await;
+    drop(fails);
+    gate.let_next_in().await;
+    asked.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_last_one_is_left_to_others_when_it_served_nobody_too() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let _kept = transaction(&house, &mut gate).await;
+    let arrived = abandoned(&house, &mut gate, B, 2).await;
+    gate.let_in(arrived).await;
+    while lane(&house).is_none_or(|lane| lane.idle < 1) {
+        tokio::task::yield_now().await;
+    }
+    let asked = ask(&house, A, 2).await;
+    gate.let_next_in().await;
+    asked.await.unwrap().unwrap();
+    assert_eq!(counts(&house), (3, 0, 1));
+}
+
+#[tokio::test]
+async fn who_left_a_statement_behind_has_its_connection_until_it_is_settled() {
+    let (house, mut gate) = House::gated(patient()).await;
+    let mut kept = one_each(&house, &mut gate).await;
+    {
+        let mut slow = pin!(kept.query("SELECT count(*) FROM generate_series(1, 1000000000)", &[]));
+        let is_sent = poll_fn(|context| Poll::Ready(slow.as_mut().poll(context).is_pending()));
+        assert!(is_sent.await);
+    }
+    drop(kept);
+    // It is cancelled by a connection, which nobody lets in.
+    let _cancels = gate.next().await;
+    let stats = || house.router.stats(&A.parse().unwrap());
+    assert_eq!(stats().in_flight, 1, "it has its turn");
+    let asked = ask(&house, A, 2).await;
+    gate.let_next_in().await;
+    asked.await.unwrap().unwrap();
+    assert_eq!(counts(&house).0, 3, "and leaves the last one to others");
 }
 
 #[tokio::test]
 async fn nobody_counts_on_a_connection_that_is_late() {
     let (house, mut gate) = House::gated(patient()).await;
-    let gone = ask(&house, A, 1).await;
-    let _not_let_in = gate.next().await;
-    gone.abort();
-    assert!(gone.await.unwrap_err().is_cancelled());
+    let _not_let_in = abandoned(&house, &mut gate, A, 1).await;
     let asked = ask(&house, B, 1).await;
     gate.let_next_in().await;
     asked.await.unwrap().unwrap();
