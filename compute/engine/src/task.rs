@@ -155,8 +155,9 @@ impl Job {
         let ended = {
             let work = async {
                 // Whose requests compute begins with a turn, too: else each new one would compute a tick before
-                // anybody else's turn.
-                if standing == Standing::Computes || worker.turns.is_waiting(&key.0) {
+                // anybody else's turn. Not whoever was long by chance: all of its short ones would wait for it.
+                let may_compute = !release.pace.is_short() && worker.turns.is_waiting(&key.0);
+                if standing == Standing::Computes || may_compute {
                     meter.hold(worker.turns.clone().take(key.0.clone()).await);
                 }
                 let instance = match &mut instance {

@@ -1,16 +1,22 @@
 //! Whose turn it is among the guests that compute for longer than a tick.
 //!
 //! A guest that used up its tick waits here for the next one. One fewer run at a time than there are
-//! cores, tenant after tenant: a tenant with thirty loops gets no more turns than one with a single
-//! long computation.
+//! cores. The next turn is for the tenant whose turns took the least time until now, as in fair queueing: a tenant
+//! with thirty loops gets no more than one with a single long computation, and one whose turns are short has
+//! many of them for each long one of another. Were it turn by turn, whoever needs more short turns a second
+//! than the others end long ones would fall behind for ever.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use terrace_ground_ids::TenantId;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
+
+/// Tenants whose time is kept, beyond those that wait.
+const USED_MAX: usize = 256;
 
 /// The turns of all threads.
 pub(crate) struct Turns {
@@ -21,13 +27,92 @@ pub(crate) struct Turns {
 #[derive(Default)]
 struct State {
     taken: usize,
-    /// The tenants that wait, each once.
-    ring: VecDeque<TenantId>,
+    /// What the tenant had used that had the last turn: who comes anew begins there, and has no claim on the past.
+    level: Duration,
+    /// What a tenant has used; nothing for one that is at the level, or below.
+    used: HashMap<TenantId, Duration>,
+    /// The tenants that wait, each once: what it had used when it was put here, and in the order of coming.
+    order: BTreeSet<(Duration, u64, TenantId)>,
     waiting: HashMap<TenantId, VecDeque<oneshot::Sender<Turn>>>,
+    /// How often one was put in order.
+    number: u64,
+}
+
+impl State {
+    fn used(&self, tenant: &TenantId) -> Duration {
+        self.used.get(tenant).copied().unwrap_or_default().max(self.level)
+    }
+
+    /// One of this tenant waits.
+    fn wait(&mut self, tenant: TenantId) -> oneshot::Receiver<Turn> {
+        let (sender, waiter) = oneshot::channel();
+        if let Some(queue) = self.waiting.get_mut(&tenant) {
+            queue.push_back(sender);
+        } else {
+            self.waiting.insert(tenant.clone(), VecDeque::from([sender]));
+            self.put_in_order(tenant);
+        }
+        waiter
+    }
+
+    fn put_in_order(&mut self, tenant: TenantId) {
+        self.number += 1;
+        self.order.insert((self.used(&tenant), self.number, tenant));
+    }
+
+    /// The first waiter of the tenant that has used the least.
+    fn next(&mut self) -> Option<(TenantId, oneshot::Sender<Turn>)> {
+        while let Some((used, _, tenant)) = self.order.pop_first() {
+            if self.used(&tenant) > used {
+                // A turn of its own ended meanwhile.
+                self.put_in_order(tenant);
+                continue;
+            }
+            self.level = used;
+            let Some(queue) = self.waiting.get_mut(&tenant) else {
+                continue;
+            };
+            let sender = queue.pop_front();
+            if queue.is_empty() {
+                self.waiting.remove(&tenant);
+            } else {
+                self.put_in_order(tenant.clone());
+            }
+            if let Some(sender) = sender {
+                return Some((tenant, sender));
+            }
+        }
+        None
+    }
+
+    fn charge(&mut self, tenant: &TenantId, took: Duration) {
+        let used = self.used(tenant) + took;
+        self.used.insert(tenant.clone(), used);
+        if self.used.len() > USED_MAX + self.waiting.len() {
+            let level = self.level;
+            self.used.retain(|_, used| *used > level);
+        }
+    }
 }
 
 /// The right to compute until the end of the poll. Dropping it passes it on.
-pub(crate) struct Turn(Option<Arc<Turns>>);
+pub(crate) struct Turn(Option<Given>);
+
+struct Given {
+    turns: Arc<Turns>,
+    tenant: TenantId,
+    since: Instant,
+}
+
+impl Turn {
+    fn new(turns: &Arc<Turns>, tenant: TenantId) -> Self {
+        Self(Some(Given {
+            turns: turns.clone(),
+            tenant,
+            since: Instant::now(),
+        }))
+    }
+}
 
 impl Turns {
     /// So many at a time, and at least one.
@@ -45,22 +130,15 @@ impl Turns {
             if state.taken < self.at_once {
                 state.taken += 1;
                 drop(state);
-                return Some(Turn(Some(self)));
+                return Some(Turn::new(&self, tenant));
             }
-            let (sender, waiter) = oneshot::channel();
-            if let Some(queue) = state.waiting.get_mut(&tenant) {
-                queue.push_back(sender);
-            } else {
-                state.waiting.insert(tenant.clone(), VecDeque::from([sender]));
-                state.ring.push_back(tenant);
-            }
-            waiter
+            state.wait(tenant)
         };
         waiter.await.ok()
     }
 
     /// Whether guests of this tenant wait for a turn. A new request of such a tenant waits with
-    /// them, or a storm of fresh requests would always be first.
+    /// them, if its release is not known to be short, or a storm of fresh requests would always be first.
     pub(crate) fn is_waiting(&self, tenant: &TenantId) -> bool {
         self.state().waiting.contains_key(tenant)
     }
@@ -69,34 +147,30 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first waiter of the next tenant, which goes to the end of the ring if it has more.
-    fn next(&self) -> Option<oneshot::Sender<Turn>> {
+    /// The next one, if somebody waits; else there is a turn for whoever comes.
+    fn next(&self) -> Option<(TenantId, oneshot::Sender<Turn>)> {
         let mut state = self.state();
-        let State { ring, waiting, taken } = &mut *state;
-        while let Some(tenant) = ring.pop_front() {
-            let Some(queue) = waiting.get_mut(&tenant) else {
-                continue;
-            };
-            let sender = queue.pop_front();
-            if queue.is_empty() {
-                waiting.remove(&tenant);
-            } else {
-                ring.push_back(tenant);
-            }
-            if sender.is_some() {
-                return sender;
+        let next = state.next();
+        if next.is_none() {
+            state.taken -= 1;
+            if state.taken == 0 {
+                // Nobody has been waiting for anybody: what was used is of no account.
+                state.used.clear();
+                state.level = Duration::ZERO;
             }
         }
-        *taken -= 1;
-        None
+        next
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some(turns) = self.0.take() else { return };
-        while let Some(sender) = turns.next() {
-            match sender.send(Turn(Some(turns.clone()))) {
+        let Some(Given { turns, tenant, since }) = self.0.take() else {
+            return;
+        };
+        turns.state().charge(&tenant, since.elapsed());
+        while let Some((tenant, sender)) = turns.next() {
+            match sender.send(Self::new(&turns, tenant)) {
                 Ok(()) => return,
                 // The waiter is gone. The turn that came back must not be passed on by its own drop,
                 // inside this one: a queue of the departed would be a deep recursion.
@@ -110,27 +184,83 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn tenants_alternate_however_many_guests_one_of_them_has() {
-        let turns = Arc::new(Turns::new(1));
-        let (greedy, modest) = (TenantId::random(), TenantId::random());
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let first = turns.clone().take(greedy.clone()).await;
-        let mut tasks = Vec::new();
-        for tenant in [&greedy, &greedy, &greedy, &modest] {
-            let (turns, tenant, order) = (turns.clone(), tenant.clone(), order.clone());
-            tasks.push(tokio::spawn(async move {
-                let turn = turns.take(tenant.clone()).await;
-                order.lock().unwrap().push(tenant);
-                drop(turn);
-            }));
-            tokio::task::yield_now().await;
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// In which order they have turns who come while the first has one: a turn of the first takes so much, one of
+    /// the others a millisecond.
+    fn order(come: &[&'static str], first_takes: Duration) -> Vec<&'static str> {
+        let (first, other) = (TenantId::random(), TenantId::random());
+        let mut state = State::default();
+        let waits: Vec<_> = come
+            .iter()
+            .map(|name| state.wait(if *name == "first" { first.clone() } else { other.clone() }))
+            .collect();
+        state.charge(&first, first_takes);
+        let mut had = Vec::new();
+        while let Some((tenant, _)) = state.next() {
+            let (name, took) = if tenant == first {
+                ("first", first_takes)
+            } else {
+                ("other", MILLISECOND)
+            };
+            had.push(name);
+            state.charge(&tenant, took);
         }
-        drop(first);
-        for task in tasks {
-            task.await.unwrap();
+        assert_eq!(had.len(), waits.len());
+        had
+    }
+
+    #[test]
+    fn tenants_alternate_however_many_guests_one_of_them_has() {
+        let had = order(&["first", "first", "first", "other", "other"], MILLISECOND);
+        assert_eq!(had, ["other", "first", "other", "first", "first"]);
+    }
+
+    /// Else whoever needs more short turns than others end long ones falls behind for ever.
+    #[test]
+    fn whose_turns_are_short_has_many_for_each_long_one() {
+        let came = [&["first"; 2][..], &["other"; 6]].concat();
+        let had = order(&came, 4 * MILLISECOND);
+        let four = ["other"; 4];
+        assert_eq!(had, [&four[..], &["first", "other", "other", "first"]].concat());
+    }
+
+    #[test]
+    fn who_comes_anew_has_no_claim_on_the_past() {
+        let (old, new) = (TenantId::random(), TenantId::random());
+        let mut state = State::default();
+        for _ in 0..10 {
+            let _waits = state.wait(old.clone());
+            state.charge(&old, 10 * MILLISECOND);
+            assert!(state.next().is_some());
         }
-        assert_eq!(*order.lock().unwrap(), [greedy.clone(), modest, greedy.clone(), greedy]);
+        let _waits = [&new, &old, &new].map(|tenant| state.wait(tenant.clone()));
+        let mut next = |took| {
+            let (tenant, _) = state.next().unwrap();
+            state.charge(&tenant, took);
+            tenant
+        };
+        assert_eq!(next(25 * MILLISECOND), new);
+        assert_eq!(
+            next(MILLISECOND),
+            old,
+            "what the new one used counts from where the old one was"
+        );
+        assert_eq!(next(MILLISECOND), new);
+    }
+
+    #[test]
+    fn only_those_who_wait_or_are_ahead_are_remembered() {
+        let mut state = State::default();
+        for _ in 0..10 * USED_MAX {
+            let tenant = TenantId::random();
+            let _waits = state.wait(tenant.clone());
+            assert!(state.next().is_some());
+            state.charge(&tenant, MILLISECOND);
+            // Somebody always uses more than those that left.
+            state.level += 2 * MILLISECOND;
+        }
+        assert!(state.used.len() <= USED_MAX + 1);
     }
 
     #[tokio::test]
