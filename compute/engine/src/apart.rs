@@ -36,6 +36,8 @@ const COMPUTES: Duration = Duration::from_millis(10);
 const MEASURED: u32 = 16;
 /// One request moves the average by this part of its distance from it.
 const SMOOTHING: i64 = 8;
+/// A release is known after so many requests.
+const KNOWN: u32 = 6;
 /// No request counts for more than this.
 const SAMPLE_MAX: i64 = 2_000;
 /// How long whose requests were long is remembered, after the last that was.
@@ -159,6 +161,8 @@ impl Apart {
 pub(crate) struct Pace {
     micros: AtomicU32,
     requests: AtomicU32,
+    /// How many of them were measured, up to the number after which a release is known.
+    known_by: AtomicU32,
     /// Whether the next request is to be measured.
     look_closer: AtomicBool,
 }
@@ -169,6 +173,7 @@ impl Default for Pace {
         Self {
             micros: AtomicU32::new(2 * SHORT_MICROS),
             requests: AtomicU32::new(0),
+            known_by: AtomicU32::new(0),
             look_closer: AtomicBool::new(false),
         }
     }
@@ -191,12 +196,20 @@ impl Pace {
         if !was_measured {
             return;
         }
+        if !self.is_known() {
+            self.known_by.fetch_add(1, Relaxed);
+        }
         // Two at the same moment may count as one.
         let before = i64::from(self.micros.load(Relaxed));
         // Rounded away from where it is, or it would stop short of a sample that is near.
         let step = (sample - before + (sample - before).signum() * (SMOOTHING - 1)) / SMOOTHING;
         self.micros
             .store(u32::try_from(before + step).unwrap_or_default(), Relaxed);
+    }
+
+    /// Whether enough of its requests have ended to say how long they are.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known_by.load(Relaxed) >= KNOWN
     }
 
     /// Whether its requests are short, as far as is known.
@@ -288,15 +301,15 @@ mod tests {
     /// A release that is known to be short.
     fn short() -> Pace {
         let pace = Pace::default();
-        (0..6).for_each(|_| pace.count(Duration::ZERO, true));
-        assert!(pace.is_short());
+        (0..KNOWN).for_each(|_| pace.count(Duration::ZERO, true));
+        assert!(pace.is_short() && pace.is_known());
         pace
     }
 
     #[test]
     fn a_release_is_judged_by_what_its_requests_take() {
         let pace = Pace::default();
-        assert!(!pace.is_short(), "until it is known");
+        assert!(!pace.is_short() && !pace.is_known(), "until it is known");
         assert!((0..20).all(|_| pace.measures()), "and each of its requests tells");
         let pace = short();
         pace.count(Duration::from_micros(400), true);

@@ -4,8 +4,8 @@
 //! microseconds. What is neither likely to be short nor known to be long begins on a thread of its tenant, one
 //! of as many as there are cores, which run nothing but guests. A guest that computes for longer than two
 //! milliseconds moves to a third set of threads, one fewer than there are cores, where such guests take turns;
-//! and where one took more than ten, there begins what is of its kind. So a request never waits for more than
-//! two milliseconds of a long one, unless it is of that kind itself.
+//! and where one took more than ten, there begins what is of its kind, and what is of a release that nobody knows
+//! yet. So a request seldom waits for more than two milliseconds of a long one, unless it is of that kind itself.
 //! Both sets have a lower priority: what accepts requests, the guests there, and a database on the same
 //! machine do not wait for them.
 
@@ -189,9 +189,11 @@ impl Executor {
         }
     }
 
-    /// To where its like take turns, or to the tenant's own thread, or to the quietest one when that is busy.
+    /// To where its like take turns, or to the tenant's own thread, or to the quietest one when that is busy. What
+    /// is not known yet begins where they take turns, too, though without one: its first poll may be a copy of
+    /// memory of a hundred milliseconds, and no tick interrupts that.
     fn hand_over(&self, job: Job) -> Result<(), Fault> {
-        if self.apart.standing(&job.key) == Standing::Computes {
+        if self.apart.standing(&job.key) == Standing::Computes || !job.release.pace.is_known() {
             let (_, worker) = &self.threads[self.home(&job.invocation.tenant.id)];
             Request::new(worker.clone(), job).takes_turns();
             return Ok(());

@@ -43,7 +43,7 @@ async fn a_release_runs_where_its_requests_arrive_once_they_have_been_short() {
     let release = engine.load(spec(SHORT)).await.unwrap();
     let acme = tenant();
     assert!(ask(&engine, &release, &acme).await.is_ok());
-    assert_eq!(place.last(), "terrace-guest-0", "nothing is known of it");
+    assert_eq!(place.last(), "terrace-long", "nothing is known of it");
     let mut asked = 1;
     let patience = Instant::now() + Duration::from_secs(30);
     while place.last() != here() {
@@ -62,6 +62,11 @@ async fn who_computes_begins_where_such_guests_take_turns_and_nobody_else_does()
         ..Limits::default()
     };
     let release = engine.load(ReleaseSpec { limits, ..spec(LONG) }).await.unwrap();
+    // Its first requests are nobody's fault.
+    for _ in 0..6 {
+        assert_eq!(ask(&engine, &release, &tenant()).await, Err(Fault::CpuLimit));
+        assert_eq!(place.last(), "terrace-long", "nobody knows it yet");
+    }
     let (attacker, other) = (tenant(), tenant());
     assert_eq!(ask(&engine, &release, &attacker).await, Err(Fault::CpuLimit));
     assert_eq!(place.last(), "terrace-guest-0");
