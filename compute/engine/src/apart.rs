@@ -161,7 +161,7 @@ impl Apart {
 pub(crate) struct Pace {
     micros: AtomicU32,
     requests: AtomicU32,
-    /// How many of them were measured, up to the number after which a release is known.
+    /// How many have ended, up to the number after which a release is known.
     known_by: AtomicU32,
     /// Whether the next request is to be measured.
     look_closer: AtomicBool,
@@ -187,6 +187,13 @@ impl Pace {
         number.is_multiple_of(MEASURED) || !self.is_short() || self.look_closer.swap(false, Relaxed)
     }
 
+    /// One of its requests has ended, of whatever tenant.
+    pub(crate) fn ended(&self) {
+        if !self.is_known() {
+            self.known_by.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Counts a request. One that was not measured may only have waited for its core: the next one will tell.
     pub(crate) fn count(&self, cpu: Duration, was_measured: bool) {
         let sample = i64::try_from(cpu.as_micros()).unwrap_or(i64::MAX).min(SAMPLE_MAX);
@@ -195,9 +202,6 @@ impl Pace {
         }
         if !was_measured {
             return;
-        }
-        if !self.is_known() {
-            self.known_by.fetch_add(1, Relaxed);
         }
         // Two at the same moment may count as one.
         let before = i64::from(self.micros.load(Relaxed));
@@ -301,7 +305,10 @@ mod tests {
     /// A release that is known to be short.
     fn short() -> Pace {
         let pace = Pace::default();
-        (0..KNOWN).for_each(|_| pace.count(Duration::ZERO, true));
+        (0..KNOWN).for_each(|_| {
+            pace.ended();
+            pace.count(Duration::ZERO, true);
+        });
         assert!(pace.is_short() && pace.is_known());
         pace
     }

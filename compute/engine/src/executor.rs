@@ -82,6 +82,16 @@ pub(crate) struct Executor {
     hasher: RandomState,
 }
 
+impl Worker {
+    /// Whether a request waits for a turn before it begins: its like compute, or may, and some of its tenant's
+    /// wait. Else each new one would compute a tick before anybody else's turn. Not one of a release that is
+    /// known to be short: of such a tenant, one that was long by chance would have all others wait.
+    pub(crate) fn begins_with_turn(&self, job: &Job) -> bool {
+        self.apart.standing(&job.key) == Standing::Computes
+            || !job.release.pace.is_short() && self.turns.is_waiting(&job.key.0)
+    }
+}
+
 impl Executor {
     /// Starts the threads. They end when the executor is dropped.
     pub(crate) fn start(
@@ -189,15 +199,8 @@ impl Executor {
         }
     }
 
-    /// To where its like take turns, or to the tenant's own thread, or to the quietest one when that is busy. What
-    /// is not known yet begins where they take turns, too, though without one: its first poll may be a copy of
-    /// memory of a hundred milliseconds, and no tick interrupts that.
+    /// To where its like take turns, or to the tenant's own thread, or to the quietest one when that is busy.
     fn hand_over(&self, job: Job) -> Result<(), Fault> {
-        if self.apart.standing(&job.key) == Standing::Computes || !job.release.pace.is_known() {
-            let (_, worker) = &self.threads[self.home(&job.invocation.tenant.id)];
-            Request::new(worker.clone(), job).takes_turns();
-            return Ok(());
-        }
         let load = |at: usize| self.threads[at].1.load.load(Ordering::Relaxed);
         let home = self.home(&job.invocation.tenant.id);
         let quietest = (0..self.threads.len()).min_by_key(|at| load(*at)).unwrap_or(home);
@@ -206,10 +209,20 @@ impl Executor {
         } else {
             home
         };
-        // It fails when the thread ended: it was the runtime itself that panicked.
         let (sender, worker) = &self.threads[at];
+        let (is_known, waits_for_turn) = (job.release.pace.is_known(), worker.begins_with_turn(&job));
         let mut request = Request::new(worker.clone(), job);
+        if waits_for_turn {
+            // Who has a turn must not stand behind those that need none.
+            request.takes_turns();
+            return Ok(());
+        }
+        if !is_known {
+            request.shows_itself(sender.clone());
+            return Ok(());
+        }
         request.load = Some(Load::on(worker.clone()));
+        // It fails when the thread ended: it was the runtime itself that panicked.
         sender.send(request).map_err(|_| Fault::Internal)
     }
 
@@ -375,21 +388,42 @@ impl Request {
         }
     }
 
+    /// Where guests take turns, a poll that computed is followed by a rest.
+    fn poll_and_rest(&mut self, context: &mut Context<'_>) -> Progress {
+        let progress = self.poll(context);
+        if matches!(progress, Progress::Computes | Progress::Ended { computed: true }) {
+            std::thread::sleep(REST);
+        }
+        progress
+    }
+
     /// It goes on where guests take turns.
     fn takes_turns(mut self) {
         self.load = None;
         let long = self.worker.long.clone();
-        let run = std::future::poll_fn(move |context| {
-            let progress = self.poll(context);
-            if matches!(progress, Progress::Computes | Progress::Ended { computed: true }) {
-                std::thread::sleep(REST);
-            }
-            match progress {
-                Progress::Ended { .. } => Poll::Ready(()),
-                Progress::Waits | Progress::Computes => Poll::Pending,
-            }
+        let run = std::future::poll_fn(move |context| match self.poll_and_rest(context) {
+            Progress::Ended { .. } => Poll::Ready(()),
+            Progress::Waits | Progress::Computes => Poll::Pending,
         });
         long.spawn(run);
+    }
+
+    /// Of a release that nobody knows: its first poll is where guests take turns, though without one, for it may
+    /// be a copy of memory of a hundred milliseconds, and no tick interrupts that. If it only waits then, it goes
+    /// on at its tenant's thread.
+    fn shows_itself(mut self, thread: mpsc::UnboundedSender<Self>) {
+        let long = self.worker.long.clone();
+        long.spawn(async move {
+            let first = std::future::poll_fn(|context| Poll::Ready(self.poll_and_rest(context)));
+            match first.await {
+                Progress::Ended { .. } => {}
+                Progress::Computes => self.takes_turns(),
+                Progress::Waits => {
+                    self.load = Some(Load::on(self.worker.clone()));
+                    drop(thread.send(self));
+                }
+            }
+        });
     }
 }
 

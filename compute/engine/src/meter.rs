@@ -150,7 +150,8 @@ impl Meter {
     }
 
     /// Keeps a turn until the end of the poll.
-    pub(crate) fn hold(&self, turn: Option<Turn>) {
+    pub(crate) fn hold(&self, mut turn: Option<Turn>) {
+        turn.iter_mut().for_each(Turn::begins);
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 

@@ -124,6 +124,7 @@ pub(crate) enum End {
 impl Job {
     /// Runs once.
     pub(crate) async fn run(self, worker: Arc<Worker>) {
+        let begins_with_turn = worker.begins_with_turn(&self);
         let Self {
             key,
             release,
@@ -154,10 +155,7 @@ impl Job {
         meter.begin(release.limits().cpu(), is_measured);
         let ended = {
             let work = async {
-                // Whose requests compute begins with a turn, too: else each new one would compute a tick before
-                // anybody else's turn. Not whoever was long by chance: all of its short ones would wait for it.
-                let may_compute = !release.pace.is_short() && worker.turns.is_waiting(&key.0);
-                if standing == Standing::Computes || may_compute {
+                if begins_with_turn {
                     meter.hold(worker.turns.clone().take(key.0.clone()).await);
                 }
                 let instance = match &mut instance {
@@ -184,6 +182,7 @@ impl Job {
         let has_failed = !matches!(ended, Ok(()) | Err(End::Fault(Fault::Cancelled)));
         let spent = meter.spent();
         worker.apart.count(&key, spent, is_measured);
+        release.pace.ended();
         if matches!(standing, Standing::Free | Standing::Watched) {
             // Who is known by name does not count against the others.
             release.pace.count(spent, is_measured);

@@ -1,10 +1,10 @@
 //! Whose turn it is among the guests that compute for longer than a tick.
 //!
 //! A guest that used up its tick waits here for the next one. One fewer run at a time than there are
-//! cores. The next turn is for the tenant whose turns took the least time until now, as in fair queueing: a tenant
-//! with thirty loops gets no more than one with a single long computation, and one whose turns are short has
-//! many of them for each long one of another. Were it turn by turn, whoever needs more short turns a second
-//! than the others end long ones would fall behind for ever.
+//! cores. The next turn is for the tenant whose turns took the least time until now, as in fair queueing: where all
+//! want more than there is, a tenant with thirty loops gets no more than one with a few, and one whose turns are
+//! short has many of them for each long one of another. Were it turn by turn, whoever needs more short turns a
+//! second than the others end long ones would fall behind for ever.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -15,8 +15,10 @@ use std::{
 use terrace_ground_ids::TenantId;
 use tokio::{sync::oneshot, time::Instant};
 
-/// Tenants whose time is kept, beyond those that wait.
+/// With more tenants than this, beyond those that wait, the time of those that are not ahead is forgotten.
 const USED_MAX: usize = 256;
+/// No turn counts for more: the machine may have stood still meanwhile.
+const CHARGE_MAX: Duration = Duration::from_secs(1);
 
 /// The turns of all threads.
 pub(crate) struct Turns {
@@ -29,7 +31,7 @@ struct State {
     taken: usize,
     /// What the tenant had used that had the last turn: who comes anew begins there, and has no claim on the past.
     level: Duration,
-    /// What a tenant has used; nothing for one that is at the level, or below.
+    /// What a tenant has used. Below the level it does not count.
     used: HashMap<TenantId, Duration>,
     /// The tenants that wait, each once: what it had used when it was put here, and in the order of coming.
     order: BTreeSet<(Duration, u64, TenantId)>,
@@ -105,6 +107,13 @@ struct Given {
 }
 
 impl Turn {
+    /// Its time begins now. Until then its guest waited for the thread, which is not its doing.
+    pub(crate) fn begins(&mut self) {
+        if let Some(given) = &mut self.0 {
+            given.since = Instant::now();
+        }
+    }
+
     fn new(turns: &Arc<Turns>, tenant: TenantId) -> Self {
         Self(Some(Given {
             turns: turns.clone(),
@@ -129,6 +138,8 @@ impl Turns {
             let mut state = self.state();
             if state.taken < self.at_once {
                 state.taken += 1;
+                // Nobody waits, so nobody is behind.
+                state.level = state.used(&tenant);
                 drop(state);
                 return Some(Turn::new(&self, tenant));
             }
@@ -168,7 +179,7 @@ impl Drop for Turn {
         let Some(Given { turns, tenant, since }) = self.0.take() else {
             return;
         };
-        turns.state().charge(&tenant, since.elapsed());
+        turns.state().charge(&tenant, since.elapsed().min(CHARGE_MAX));
         while let Some((tenant, sender)) = turns.next() {
             match sender.send(Self::new(&turns, tenant)) {
                 Ok(()) => return,
@@ -247,6 +258,31 @@ mod tests {
             "what the new one used counts from where the old one was"
         );
         assert_eq!(next(MILLISECOND), new);
+    }
+
+    #[tokio::test]
+    async fn who_had_turns_while_nobody_waited_owes_nobody_for_them() {
+        let turns = Arc::new(Turns::new(2));
+        let (alone, new) = (TenantId::random(), TenantId::random());
+        let mut turn = turns.clone().take(alone.clone()).await;
+        // One overlaps the next, so that what was used is never forgotten.
+        for _ in 0..10 {
+            turns.state().charge(&alone, 10 * MILLISECOND);
+            let next = turns.clone().take(alone.clone()).await;
+            drop(turn);
+            turn = next;
+        }
+        let other = turns.clone().take(new.clone()).await;
+        let mut state = turns.state();
+        let _waits = [&new, &alone, &new].map(|tenant| state.wait(tenant.clone()));
+        let mut next = || {
+            let (tenant, _) = state.next().unwrap();
+            state.charge(&tenant, 20 * MILLISECOND);
+            tenant
+        };
+        assert_eq!([next(), next(), next()], [new.clone(), alone, new]);
+        drop(state);
+        drop((turn, other));
     }
 
     #[test]
