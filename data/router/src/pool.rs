@@ -310,7 +310,7 @@ impl LanePool {
                     Self::hand(stock, next, backend, false);
                     continue;
                 }
-                // One that is fit for nobody makes room.
+                // One that is not fit for it makes room.
                 if stock.idle.is_empty() {
                     return;
                 }
