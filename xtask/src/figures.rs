@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::{bundles, paths, sites, steps, system};
 
-/// Builds our crates optimised (dependencies already are) and runs the benchmark program.
+/// Builds what an operator installs, and runs the benchmark program on it.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     system::prepare_load()?;
     bundles::for_figures()?;
@@ -32,10 +32,9 @@ fn measure(arguments: &[String]) -> Result<()> {
     let mut build = steps::cargo();
     build
         .current_dir(paths::root())
-        .args(["build", "--workspace", "--bins"])
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3");
-    steps::run("Build optimised", &mut build)?;
-    let status = Command::new(paths::program("terrace-benches"))
+        .args(["build", "--release", "--workspace", "--bins"]);
+    steps::run("Build the release (the first time: ten to thirty minutes)", &mut build)?;
+    let status = Command::new(paths::released("terrace-benches"))
         .current_dir(paths::root())
         .args(arguments)
         .status()?;

@@ -22,3 +22,8 @@ pub(crate) fn output() -> PathBuf {
 pub(crate) fn program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
+
+/// The same, as an operator installs it.
+pub(crate) fn released(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}

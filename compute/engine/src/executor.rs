@@ -86,9 +86,8 @@ impl Worker {
     /// Whether a request waits for a turn before it begins: its like compute, or may, and some of its tenant's
     /// wait. Else each new one would compute a tick before anybody else's turn. Not one of a release that is
     /// known to be short: of such a tenant, one that was long by chance would have all others wait.
-    pub(crate) fn begins_with_turn(&self, job: &Job) -> bool {
-        self.apart.standing(&job.key) == Standing::Computes
-            || !job.release.pace.is_short() && self.turns.is_waiting(&job.key.0)
+    pub(crate) fn begins_with_turn(&self, job: &Job, standing: Standing) -> bool {
+        standing == Standing::Computes || !job.release.pace.is_short() && self.turns.is_waiting(&job.key.0)
     }
 }
 
@@ -210,7 +209,8 @@ impl Executor {
             home
         };
         let (sender, worker) = &self.threads[at];
-        let (is_known, waits_for_turn) = (job.release.pace.is_known(), worker.begins_with_turn(&job));
+        let standing = self.apart.standing(&job.key);
+        let (is_known, waits_for_turn) = (job.release.pace.is_known(), worker.begins_with_turn(&job, standing));
         let mut request = Request::new(worker.clone(), job);
         if waits_for_turn {
             // Who has a turn must not stand behind those that need none.

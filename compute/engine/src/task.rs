@@ -124,7 +124,8 @@ pub(crate) enum End {
 impl Job {
     /// Runs once.
     pub(crate) async fn run(self, worker: Arc<Worker>) {
-        let begins_with_turn = worker.begins_with_turn(&self);
+        let standing = worker.apart.standing(&self.key);
+        let begins_with_turn = worker.begins_with_turn(&self, standing);
         let Self {
             key,
             release,
@@ -150,7 +151,6 @@ impl Job {
         let meter = instance
             .as_ref()
             .map_or_else(|| Arc::new(Meter::new()), |instance| instance.meter.clone());
-        let standing = worker.apart.standing(&key);
         let is_measured = release.pace.measures() || standing != Standing::Free;
         meter.begin(release.limits().cpu(), is_measured);
         let ended = {

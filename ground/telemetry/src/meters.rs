@@ -160,26 +160,27 @@ impl Meters {
     pub fn record(&self, outcome: &Outcome<'_>) {
         let now = self.start.elapsed().as_secs();
         let failed = outcome.status >= 500;
+        let edge = edge_index(outcome.latency);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let second = state.second(now);
-        second.all.record(outcome.latency, failed);
+        second.all.record(edge, failed);
         if let Some(histogram) = second.tenants.get_mut(outcome.tenant) {
-            histogram.record(outcome.latency, failed);
+            histogram.record(edge, failed);
         } else {
             second
                 .tenants
                 .entry(outcome.tenant.clone())
                 .or_default()
-                .record(outcome.latency, failed);
+                .record(edge, failed);
         }
         if let Some(histogram) = second.services.get_mut(outcome.service) {
-            histogram.record(outcome.latency, failed);
+            histogram.record(edge, failed);
         } else {
             second
                 .services
                 .entry(outcome.service.clone())
                 .or_default()
-                .record(outcome.latency, failed);
+                .record(edge, failed);
         }
         if failed {
             state.errors.truncate(ERRORS_MAX - 1);
@@ -277,10 +278,10 @@ impl State {
 }
 
 impl Histogram {
-    fn record(&mut self, latency: Duration, failed: bool) {
+    fn record(&mut self, edge: usize, failed: bool) {
         self.requests += 1;
         self.errors += u64::from(failed);
-        self.counts[edge_index(latency)] += 1;
+        self.counts[edge] += 1;
     }
 
     fn add(&mut self, other: &Self) {

@@ -297,9 +297,10 @@ impl Drop for Terrace {
     }
 }
 
-/// A program that the workspace built.
+/// A program that the workspace built as it built the caller: for tests, or as an operator installs it.
 pub fn program(name: &str) -> PathBuf {
-    target().join("debug").join(name)
+    let built = if cfg!(debug_assertions) { "debug" } else { "release" };
+    target().join(built).join(name)
 }
 
 /// A program from outside that `cargo figures` or `cargo gauntlet` installed.
