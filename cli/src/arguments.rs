@@ -119,7 +119,7 @@ pub(crate) enum Command {
     /// component (tasks.wasm) that is not deployed is compiled and run for a tenant that does not
     /// exist; nothing is stored.
     #[command(
-        after_help = "Examples:\n  terrace invoke tasks GET /boards --tenant acme\n  terrace invoke tasks POST /boards --tenant acme --data '{\"title\": \"Launch\"}'\n  terrace invoke tasks POST /boards --tenant acme --data @board.json --json | jq .logs\n  terrace invoke target/terrace/services/tasks GET /boards\n  terrace invoke hello.wasm GET /ping --include"
+        after_help = "Examples:\n  terrace invoke tasks GET /boards --tenant acme\n  terrace invoke tasks POST /boards --tenant acme --data '{\"title\": \"Launch\"}'\n  terrace invoke tasks POST /boards --tenant acme --data @board.json --json | jq .logs\n  terrace invoke target/terrace/hostile/gauntlet GET /ping\n  terrace invoke hello.wasm GET /ping --include"
     )]
     Invoke(Invoke),
     /// Releases: show one, promote or abort a canary
@@ -197,7 +197,7 @@ pub(crate) enum Service {
     /// run, the one before it stays.
     #[command(after_help = "Examples:\n  terrace service deploy target/terrace/services/tasks")]
     Deploy(Deploy),
-    /// Route requests to another release: a rollback, or the way forward after one
+    /// Route requests to another release, as a deploy of it does
     #[command(
         after_help = "Examples:\n  terrace service activate tasks r_7f3k9q2m4x\n\n`terrace service show tasks` lists the releases."
     )]

@@ -268,6 +268,16 @@ async fn a_canary_reaches_its_tenants_alone_and_all_of_it_can_be_taken_back() {
         "deployed",
     ];
     assert_eq!(happened(&shown), expected);
+
+    // The same bundle again is a deploy like the first one: there is a way back from it.
+    let again = bundle.deploy(&client, &[("allow_breaking", json!(true))]).await;
+    assert_eq!(
+        (again, both().await),
+        (id, (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND))
+    );
+    control(&client, "rollback").await;
+    assert_eq!(both().await, (StatusCode::OK, StatusCode::OK));
+    assert_eq!(happened(&service(&client).await)[..2], ["rolled-back", "deployed"]);
 }
 
 #[tokio::test]

@@ -106,6 +106,11 @@ impl Guest {
     pub fn end(&mut self) {
         self.slots.clear();
         self.egress.end();
+        self.end_log();
+    }
+
+    /// Writes what the log of the request still holds back. The second time there is nothing.
+    pub fn end_log(&mut self) {
         self.log().end();
     }
 

@@ -167,6 +167,11 @@ impl Instance {
         self.store.data_mut().end();
     }
 
+    /// Ends the log of a request, before what became of it is told.
+    pub(crate) fn end_log(&mut self) {
+        self.store.data_mut().end_log();
+    }
+
     /// What the request that it serves has used so far.
     pub(crate) fn usage(&self, wall: Duration, has_failed: bool) -> Usage {
         let guest = self.store.data();

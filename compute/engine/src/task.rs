@@ -209,6 +209,10 @@ impl Job {
             }
             Err(end) => {
                 let refused = instance.as_ref().is_some_and(Instance::was_refused_memory);
+                // Whoever is told of the failure may look into the log at once.
+                if let Some(instance) = &mut instance {
+                    instance.end_log();
+                }
                 let fault = classify(end, &meter, refused, &asked, &invocation, &worker.logs);
                 answer.fail(fault);
                 if let Some(instance) = &mut instance {
