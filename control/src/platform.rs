@@ -57,8 +57,8 @@ pub trait Platform: Send + Sync + 'static {
     async fn release(&self, service: &ServiceName, release: &ReleaseId) -> Result<ReleaseFacts, Error>;
 
     /// Migrates every tenant and routes the service's requests to one of its releases: the last step
-    /// of a deploy, a rollback, or the way forward after one. Idempotent. `by` is the operator's
-    /// address, for the history, here and below.
+    /// of a deploy, also of one that was served before. Idempotent. `by` is the operator's address, for
+    /// the history, here and below.
     async fn activate_release(&self, service: &ServiceName, release: &ReleaseId, by: &str) -> Result<Service, Error>;
 
     /// Goes back to `to`, or to the release that was served before the current one. [`Error::Conflict`]

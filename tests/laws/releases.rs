@@ -278,6 +278,13 @@ async fn a_canary_reaches_its_tenants_alone_and_all_of_it_can_be_taken_back() {
     control(&client, "rollback").await;
     assert_eq!(both().await, (StatusCode::OK, StatusCode::OK));
     assert_eq!(happened(&service(&client).await)[..2], ["rolled-back", "deployed"]);
+
+    let unknown = Some(json!({ "release": "r_7f3k9q2m4x" }));
+    let answer = client
+        .control(Method::POST, &format!("{HOSTILE}/activate"), unknown)
+        .await;
+    let answer = answer.unwrap();
+    assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "not-found"));
 }
 
 #[tokio::test]

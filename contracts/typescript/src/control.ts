@@ -4,7 +4,7 @@ import { Core, type ClientOptions, type RequestOptions } from "./core";
 import { openStream, type StreamOptions, type Subscription } from "./live";
 
 /** Of the contract that this client was made from: a build records it. */
-export const CONTRACT_HASH = "2aefe203905e27fa";
+export const CONTRACT_HASH = "8b422158a7b942e8";
 
 /** Which release requests shall go to. */
 export interface Activate {
@@ -1035,7 +1035,7 @@ export function createControlClient(options: ClientOptions = {}) {
     /** Takes the canary from its tenants: they have the current release again. */
     abortCanary: (params: { service: string }, options: RequestOptions = {}): Promise<Service> =>
       core.request<Service>({ method: "POST", path: "/api/control/services/{service}/canary/abort", params }, options),
-    /** Routes a service's requests to one of its releases: a rollback, or the way forward after one. */
+    /** Routes a service's requests to one of its releases, as a deploy of it does. */
     activateRelease: (params: { service: string }, body: Activate, options: RequestOptions = {}): Promise<Service> =>
       core.request<Service>({ method: "POST", path: "/api/control/services/{service}/activate", params, body }, options),
     /** Adds a PostgreSQL server, and prepares it. */

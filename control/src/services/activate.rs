@@ -22,7 +22,7 @@ pub struct Activate {
     pub release: String,
 }
 
-/// Routes a service's requests to one of its releases: a rollback, or the way forward after one.
+/// Routes a service's requests to one of its releases, as a deploy of it does.
 ///
 /// Requests that run on the release before it finish on it.
 #[utoipa::path(

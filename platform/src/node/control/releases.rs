@@ -151,6 +151,8 @@ impl Plane {
         release: &ReleaseId,
         by: &str,
     ) -> Result<Service, Error> {
+        // One that nobody knows is not found; preparing it would call that a conflict.
+        self.directory.release(release).await.map_err(refuse)?;
         // Also of one that was served before: whoever wants to go back says so, and it is on trial like any other.
         self.switch(service, release, Cause::new(Happened::Deployed, by)).await
     }
