@@ -265,11 +265,13 @@ impl Engine {
 
     /// What it holds at the moment.
     pub fn stats(&self) -> Stats {
+        // First: a request that is not counted any more has left its instance.
+        let in_flight = self.0.executor.in_flight();
         let (instances, idle) = self.0.executor.instances();
         Stats {
             instances,
             idle,
-            in_flight: self.0.executor.in_flight(),
+            in_flight,
         }
     }
 }

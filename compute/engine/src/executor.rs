@@ -265,7 +265,7 @@ impl Executor {
     pub(crate) fn in_flight(&self) -> usize {
         self.threads
             .iter()
-            .map(|(_, worker)| worker.in_flight.load(Ordering::Relaxed))
+            .map(|(_, worker)| worker.in_flight.load(Ordering::Acquire))
             .sum()
     }
 }
@@ -441,7 +441,7 @@ struct InFlight(Arc<Worker>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
     }
 }
 
